@@ -1,0 +1,28 @@
+"""Errors a user can cause. The command line prints them as one line and leaves with exit code 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something the user gave is wrong.
+
+    Args:
+        where: what holds the fault: a file, a bag, a command-line argument.
+        problem: what is wrong with it, naming the field and the value found.
+        cure: what would be right.
+    """
+
+    def __init__(self, where: object, problem: str, cure: str = "") -> None:
+        self.where, self.problem, self.cure = str(where), problem, cure
+        super().__init__(f"{self.where}: {problem}" + (f"; {cure}" if cure else ""))
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> tuple[str, str]:
+    """Problem and cure texts for a name that is not one of `known`, with the nearest right one."""
+    choices = sorted(known)
+    near = difflib.get_close_matches(str(name), choices, n=1)
+    cure = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(choices)}"
+    return f"unknown {kind} '{name}'", cure

@@ -1,0 +1,127 @@
+"""Batched kinematics of a serial chain in torch: tool position and velocity, frames, Jacobian."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from irl_ros.robots.urdf import MOVING, Joint
+
+
+class Kinematics:
+    """Kinematics of N copies of an arm at once.
+
+    Every joint frame is turned so that its axis is z; fixed joints are folded into the constant transforms
+    between the moving ones. All results are in the robot's base frame, which is the world frame here (REP-103).
+
+    Args:
+        chain: joints from the base to the end effector (`read_chain`).
+        tool_offset: the carried ball's centre in the end-effector frame, m, [3].
+        device, dtype: of the constants and so of every result.
+    """
+
+    def __init__(
+        self,
+        chain: Sequence[Joint],
+        tool_offset: Sequence[float],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        rotations, translations, self.prismatic = [], [], []
+        rotation, translation = np.eye(3), np.zeros(3)
+        for joint in chain:
+            translation = translation + rotation @ joint.translation
+            rotation = rotation @ joint.rotation
+            if joint.kind in MOVING:
+                align = _z_to(joint.axis)
+                rotations.append(rotation @ align)
+                translations.append(translation)
+                rotation, translation = align.T, np.zeros(3)
+                self.prismatic.append(joint.kind == "prismatic")
+        tool = translation + rotation @ np.asarray(tool_offset, dtype=float)
+        self.n = len(self.prismatic)
+        self._rotations = torch.as_tensor(np.stack(rotations), device=device, dtype=dtype)
+        self._translations = torch.as_tensor(np.stack(translations), device=device, dtype=dtype)
+        self._tool = torch.as_tensor(tool, device=device, dtype=dtype)
+
+    def tool_motion(self, q: Tensor, qd: Tensor) -> tuple[Tensor, Tensor]:
+        """Position (m) and velocity (m/s) of the tool point, each [..., 3], for q, qd of shape [..., n].
+
+        Goes from the tool inwards and carries two vectors instead of matrices, which makes it the cheapest
+        thing a world does.
+        """
+        p, v = self._tool.expand(*q.shape[:-1], 3), torch.zeros_like(q[..., :3])
+        sin, cos = torch.sin(q), torch.cos(q)
+        for i in reversed(range(self.n)):
+            if self.prismatic[i]:
+                p = p + _along_z(q[..., i])
+                v = v + _along_z(qd[..., i])
+            else:
+                x, y, z = _turn(p, sin[..., i], cos[..., i])
+                vx, vy, vz = _turn(v, sin[..., i], cos[..., i])
+                w = qd[..., i]
+                p = torch.stack((x, y, z), -1)
+                v = torch.stack((vx - w * y, vy + w * x, vz), -1)
+            p = p @ self._rotations[i].T + self._translations[i]
+            v = v @ self._rotations[i].T
+        return p, v
+
+    def tool_position(self, q: Tensor) -> Tensor:
+        """Position of the tool point, m, [..., 3], for q [..., n]."""
+        return self.tool_motion(q, torch.zeros_like(q))[0]
+
+    def frames(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        """Rotation [..., n, 3, 3] and origin [..., n, 3] of every joint frame (after its motion, axis along z)."""
+        rotation = torch.eye(3, dtype=q.dtype, device=q.device).expand(*q.shape[:-1], 3, 3)
+        origin = torch.zeros(*q.shape[:-1], 3, dtype=q.dtype, device=q.device)
+        rotations, origins = [], []
+        for i in range(self.n):
+            origin = origin + rotation @ self._translations[i]
+            rotation = rotation @ self._rotations[i]
+            if self.prismatic[i]:
+                origin = origin + rotation[..., 2] * q[..., i, None]
+            else:
+                rotation = rotation @ _about_z(q[..., i])
+            rotations.append(rotation)
+            origins.append(origin)
+        return torch.stack(rotations, -3), torch.stack(origins, -2)
+
+    def jacobian(self, q: Tensor) -> Tensor:
+        """Geometric Jacobian of the tool point, [..., 6, n]: linear (m/s) over angular (rad/s) velocity per qd."""
+        rotations, origins = self.frames(q)
+        axes = rotations[..., :, :, 2]
+        tool = origins[..., -1, :] + rotations[..., -1, :, :] @ self._tool
+        linear = torch.linalg.cross(axes, tool[..., None, :] - origins, dim=-1)
+        angular = axes
+        slides = torch.tensor(self.prismatic, device=q.device)[:, None]
+        linear = torch.where(slides, axes, linear)
+        angular = torch.where(slides, torch.zeros_like(axes), angular)
+        return torch.cat((linear, angular), -1).transpose(-1, -2)
+
+
+def _turn(p: Tensor, sin: Tensor, cos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    x, y, z = p.unbind(-1)
+    return cos * x - sin * y, sin * x + cos * y, z
+
+
+def _along_z(d: Tensor) -> Tensor:
+    return torch.stack((torch.zeros_like(d), torch.zeros_like(d), d), -1)
+
+
+def _about_z(angle: Tensor) -> Tensor:
+    sin, cos, zero, one = angle.sin(), angle.cos(), torch.zeros_like(angle), torch.ones_like(angle)
+    rows = (torch.stack((cos, -sin, zero), -1), torch.stack((sin, cos, zero), -1), torch.stack((zero, zero, one), -1))
+    return torch.stack(rows, -2)
+
+
+def _z_to(axis: np.ndarray) -> np.ndarray:
+    """A rotation [3, 3] that takes the z axis to `axis`."""
+    z = np.array([0.0, 0.0, 1.0])
+    v, c = np.cross(z, axis), float(axis @ z)
+    if np.linalg.norm(v) < 1e-12:
+        return np.eye(3) if c > 0 else np.diag([1.0, -1.0, -1.0])
+    k = np.array([[0, -v[2], v[1]], [v[2], 0, -v[0]], [-v[1], v[0], 0]])
+    return np.eye(3) + k + k @ k / (1 + c)

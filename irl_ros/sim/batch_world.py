@@ -1,0 +1,99 @@
+"""BatchWorld: N throws at once in torch, on the CPU or a GPU. Follows the reference motion exactly."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from irl_ros.sim.reference import Flight, Reference
+from irl_ros.sim.state import Outcome, State
+from irl_ros.sim.world import World
+
+
+class BatchWorld:
+    """N independent throws advanced together; the arm responds ideally (`Reference`).
+
+    Implements `Simulator`: `reset`, `step`, `outcome`. Torque is not computed here, so `torque_saturation` is NaN;
+    confirm a policy in BulletWorld.
+
+    Args:
+        world: what is simulated.
+        device: where the tensors live.
+        dtype: float32 for learning, float64 for comparisons.
+    """
+
+    def __init__(
+        self, world: World, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> None:
+        self.world, self.device, self.dtype = world, torch.device(device), dtype
+        self.kinematics = world.robot.kinematics(device, dtype)
+        self.reference = Reference(world, device, dtype)
+        self.flight = Flight(world)
+        self._home = torch.as_tensor(world.home, device=device, dtype=dtype)
+
+    def reset(self, targets: Tensor, start: tuple[Tensor, Tensor] | None = None) -> State:
+        """Begin N throws.
+
+        Args:
+            targets: m, [N, 3].
+            start: joint positions and velocities to start from, rad and rad/s, each [N, n]; default: home, at rest.
+
+        Returns:
+            The state at t = 0, leading shape [N].
+        """
+        targets = targets.to(device=self.device, dtype=self.dtype)
+        count = targets.shape[0]
+        if start is None:
+            q = self._home.expand(count, -1).clone()
+            qd = torch.zeros_like(q)
+        else:
+            q, qd = (x.to(device=self.device, dtype=self.dtype) for x in start)
+        position, velocity = self.kinematics.tool_motion(q, qd)
+        yes = torch.ones(count, dtype=torch.bool, device=self.device)
+        self._t = 0
+        self._clamped = torch.zeros(count, device=self.device, dtype=self.dtype)
+        self.state = State(q, qd, position, velocity, targets, yes, ~yes, torch.zeros_like(self._clamped))
+        return self.state
+
+    def step(self, action: Tensor) -> State:
+        """Advance one control step.
+
+        Args:
+            action: [N, n + 1] in [-1, 1]: joint velocities as a share of this world's limits, then release (> 0).
+
+        Returns:
+            The next state, leading shape [N].
+        """
+        s = self.state
+        held = s.held & (action[..., -1] <= 0)
+        q, qd = self.reference.advance(s.q, s.qd, action[..., :-1])
+        tool, tool_velocity = self.kinematics.tool_motion(q, qd)
+        height = s.target[..., 2]
+        position, velocity, landed = self.flight.advance(s.ball_position, s.ball_velocity, height)
+        position = torch.where(s.landed[..., None], s.ball_position, position)
+        velocity = torch.where(s.landed[..., None], s.ball_velocity, velocity)
+        self._t += 1
+        self.state = State(
+            q=q,
+            qd=qd,
+            ball_position=torch.where(held[..., None], tool, position),
+            ball_velocity=torch.where(held[..., None], tool_velocity, velocity),
+            target=s.target,
+            held=held,
+            landed=s.landed | (landed & ~held),
+            phase=torch.full_like(s.phase, self._t / self.world.horizon),
+        )
+        return self.state
+
+    def outcome(self) -> Outcome:
+        """What came of the throws so far."""
+        return outcome_of(self.state, self._clamped, torch.full_like(self._clamped, float("nan")))
+
+
+def outcome_of(state: State, limit_violations: Tensor, torque_saturation: Tensor) -> Outcome:
+    """The outcome that a final state shows."""
+    nan = torch.full_like(state.ball_position, float("nan"))
+    landing = torch.where(state.landed[..., None], state.ball_position, nan)
+    error = (landing - state.target)[..., :2].norm(dim=-1)
+    error = torch.where(state.landed, error, torch.full_like(error, float("inf")))
+    return Outcome(landing, error, ~state.held, limit_violations, torque_saturation)

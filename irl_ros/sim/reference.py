@@ -1,0 +1,125 @@
+"""The arm's ideal response to velocity commands, and the ball's flight: the rules both worlds obey.
+
+The reference is what an arm does whose torque suffices: pure kinematics, hence cheap and exact. BatchWorld follows
+it by definition; BulletWorld's computed-torque servo tracks it to rounding while torque is inside its limits.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from irl_ros.sim.world import World
+
+AIR_DENSITY = 1.204  # kg/m³ at 20 °C
+
+
+class Reference:
+    """Joint motion over one control step under position, velocity and acceleration limits.
+
+    Args:
+        world: limits and time steps.
+        device, dtype: of the tensors it will be given.
+    """
+
+    def __init__(self, world: World, device: torch.device | str, dtype: torch.dtype) -> None:
+        def constant(x) -> Tensor:
+            return torch.as_tensor(x, device=device, dtype=dtype)
+
+        self.velocity, self.acceleration = constant(world.velocity), constant(world.acceleration)
+        self.lower, self.upper = constant(world.robot.lower), constant(world.robot.upper)
+        self.dt, self.h, self.steps = world.dt, world.physics_dt, world.settings.physics_steps
+        self._ramp = torch.arange(1, self.steps + 1, device=device, dtype=dtype)[:, None] * self.h
+
+    def command(self, q: Tensor, action: Tensor) -> Tensor:
+        """Velocity command, rad/s [N, n], for an action in [-1, 1]: scaled, then kept within braking distance.
+
+        A joint at distance d from its limit may move at v only if one control period at v and then full braking
+        stays inside: v T + v² / 2a ≤ d.
+        """
+        wanted = action.clamp(-1.0, 1.0) * self.velocity
+        at = self.acceleration * self.dt
+        up = (at * at + 2 * self.acceleration * (self.upper - q).clamp_min(0.0)).sqrt() - at
+        down = (at * at + 2 * self.acceleration * (q - self.lower).clamp_min(0.0)).sqrt() - at
+        return torch.minimum(torch.maximum(wanted, -down), up)
+
+    def velocities(self, qd: Tensor, command: Tensor) -> Tensor:
+        """Reference velocity after each physics step, rad/s [N, S, n]: a ramp at the acceleration limit."""
+        reach = self.acceleration * self._ramp
+        change = (command - qd)[..., None, :]
+        return qd[..., None, :] + torch.minimum(torch.maximum(change, -reach), reach)
+
+    def advance(self, q: Tensor, qd: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """Joint positions and velocities after one control step (semi-implicit Euler at the physics step)."""
+        velocities = self.velocities(qd, self.command(q, action))
+        moved = q + self.h * velocities.sum(-2)
+        inside = torch.minimum(torch.maximum(moved, self.lower), self.upper)
+        return inside, torch.where(inside == moved, velocities[..., -1, :], torch.zeros_like(qd))
+
+
+class Flight:
+    """The ball in the air, in physics steps: x_k = x₀ + k h v₀ − g h² k (k + 1) / 2, PyBullet's own integration.
+
+    Landing is where this formula, read at real k, meets the plane z = target height. With drag there is no closed
+    form: physics steps are taken one by one and the landing is interpolated linearly within a step.
+    """
+
+    def __init__(self, world: World) -> None:
+        s = world.settings
+        self.g, self.h, self.steps = s.gravity, world.physics_dt, s.physics_steps
+        area = math.pi * s.ball.radius**2
+        self.drag = 0.5 * AIR_DENSITY * s.ball.drag * area / s.ball.mass  # 1/m
+
+    def steps_to_plane(self, position: Tensor, velocity: Tensor, height: Tensor) -> Tensor:
+        """Real number of physics steps until the ball (ignoring drag) is down at z = height, [N]; 0 if below."""
+        a = 0.5 * self.g * self.h * self.h
+        b = a - self.h * velocity[..., 2]
+        fall = (position[..., 2] - height).clamp_min(0.0)
+        k = (-b + (b * b + 4 * a * fall).sqrt()) / (2 * a)
+        return torch.where(position[..., 2] > height, k, torch.zeros_like(k))
+
+    def predicted_landing(self, position: Tensor, velocity: Tensor, height: Tensor) -> Tensor:
+        """Where a ball let go now would land (ignoring drag), m, [N, 2]."""
+        k = self.steps_to_plane(position, velocity, height)
+        return position[..., :2] + self.h * k[..., None] * velocity[..., :2]
+
+    def advance(self, position: Tensor, velocity: Tensor, height: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One control step in the air: position, velocity, landed. A landed ball rests where it landed."""
+        if self.drag > 0:
+            return self._advance_with_drag(position, velocity, height)
+        k = self.steps_to_plane(position, velocity, height)
+        landed = k <= self.steps
+        count = torch.where(landed, k, torch.full_like(k, float(self.steps)))[..., None]
+        drop = 0.5 * self.g * self.h * self.h * count * (count + 1)
+        down = torch.tensor([0.0, 0.0, 1.0], device=position.device, dtype=position.dtype)
+        moved = position + self.h * count * velocity - drop * down
+        falling = velocity - self.g * self.h * count * down
+        return self._at_rest(moved, falling, height, landed)
+
+    def _advance_with_drag(self, position: Tensor, velocity: Tensor, height: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        landed = position[..., 2] <= height
+        down = torch.tensor([0.0, 0.0, 1.0], device=position.device, dtype=position.dtype)
+        for _ in range(self.steps):
+            _, faster = self.drag_step(velocity, down)
+            moved = position + self.h * faster
+            down_now = ~landed & (moved[..., 2] <= height)
+            fraction = (position[..., 2] - height) / (position[..., 2] - moved[..., 2]).clamp_min(1e-12)
+            moved = torch.where(down_now[..., None], position + fraction[..., None] * (moved - position), moved)
+            position = torch.where(landed[..., None], position, moved)
+            velocity, landed = faster, landed | down_now
+        return self._at_rest(position, velocity, height, landed)
+
+    def drag_step(self, velocity: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
+        """Drag acceleration (m/s²) and the velocity one physics step later, each [N, 3]."""
+        drag = -self.drag * velocity.norm(dim=-1, keepdim=True) * velocity
+        return drag, velocity + self.h * (drag - self.g * down)
+
+    @staticmethod
+    def _at_rest(
+        position: Tensor, velocity: Tensor, height: Tensor, landed: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        # below the plane already (let go under a bin's rim): it rests where it is
+        velocity = torch.where(landed[..., None], torch.zeros_like(velocity), velocity)
+        return position, velocity, landed
