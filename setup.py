@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 from setuptools import Distribution, find_packages, setup
 
@@ -37,12 +38,23 @@ ROS_WHEELS = [
     "ros-rosgraph-msgs~=2.3",
     "ros-action-msgs~=2.3",
 ]
+TESTS = [
+    "pytest",
+    "pytest-timeout",
+    "hypothesis",
+    "ruff",
+    "mypy",
+    "types-PyYAML",
+    "ros-domain-coordinator",  # a ROS domain of its own for every test
+    "colcon-common-extensions",
+    "colcon-ros",
+]
 
 
 class RosDistribution(Distribution):
     """Tells setuptools what it cannot see: that compiled files and data come, and which nodes there are."""
 
-    ros_nodes = ["sim_arm", "operator", "recorder", "learner", "policy"]
+    ros_nodes = ("sim_arm", "operator", "recorder", "learner", "policy")
 
     def has_ext_modules(self) -> bool:
         return True
@@ -66,13 +78,14 @@ def shared_files() -> list[tuple[str, list[str]]]:
 
 setup(
     name=PACKAGE,
-    version="0.1.0",
+    version=ElementTree.parse(ROOT / "package.xml").findtext("version"),
     description="Learns why from demonstrations of a throw: inverse reinforcement learning on ROS 2 topics",
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(str(ROOT), include=[PACKAGE, f"{PACKAGE}.*"]),
     package_dir={"": "."},  # makes an editable install a plain path entry, see build_interfaces.py
     install_requires=REQUIREMENTS + ([] if "ROS_DISTRO" in os.environ else ROS_WHEELS),
+    extras_require={"test": TESTS},
     entry_points={"console_scripts": [f"irl-ros = {PACKAGE}.cli:main"]},
     data_files=shared_files(),
     distclass=RosDistribution,

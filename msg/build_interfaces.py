@@ -102,9 +102,11 @@ def compile_interfaces(build: Path) -> Path:
         CompileError: there is no ROS, no CMake or no compiler, or the build fails.
     """
     prefixes = ros_prefixes()
-    cmake = shutil.which("cmake", path=os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")]))
+    # The environment's own bin/ first: pip does not put it on the PATH.
+    search = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+    cmake = shutil.which("cmake", path=search)
     if cmake is None:
-        raise CompileError("irl_ros: cmake is not installed; `pip install cmake` or your system's package has it")
+        raise CompileError("irl_ros: cmake is not installed; pip and your system's packages have it")
     arguments = [
         f"-DCMAKE_PREFIX_PATH={';'.join(prefixes)}",
         f"-DPython3_EXECUTABLE={sys.executable}",
@@ -120,9 +122,9 @@ def compile_interfaces(build: Path) -> Path:
         [cmake, "--build", str(build), "--parallel", jobs],
         [cmake, "--install", str(build), "--prefix", str(stage)],
     ):
-        result = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        result = subprocess.run(command, env=environment, capture_output=True, text=True)
         if result.returncode:
-            raise CompileError(f"irl_ros: building the messages failed\n{result.stdout}\n{' '.join(command)}")
+            raise CompileError(f"irl_ros: the messages do not build\n{result.stdout}\n{result.stderr}")
     return stage
 
 
@@ -130,18 +132,24 @@ def ros_prefixes() -> list[str]:
     """Prefixes that may hold ROS packages, nearest first: the sourced ones, then the one Python finds ROS in.
 
     The latter is the virtual environment with the ROS wheels, or pip's isolated build environment.
+
+    Raises:
+        CompileError: there is neither.
     """
     found = [path for path in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if path]
     generator = importlib.util.find_spec("rosidl_generator_py")
     if generator is not None and generator.origin is not None:
-        found.append(str(Path(generator.origin).resolve().parents[4]))  # <prefix>/lib/pythonX.Y/site-packages/<pkg>/
+        # <prefix>/lib/pythonX.Y/site-packages/rosidl_generator_py/__init__.py
+        found.append(str(Path(generator.origin).resolve().parents[4]))
     if not found:
-        raise CompileError("irl_ros: found no ROS 2; source one, or install the build wheels that pyproject.toml names")
+        raise CompileError(
+            "irl_ros: no ROS 2 here; source one, or install the wheels that pyproject.toml names"
+        )
     return list(dict.fromkeys(found))
 
 
 def _wipe_if_changed(build: Path, inputs: list[str]) -> None:
-    """Empties the build folder when other prefixes or definitions come in: CMake keeps what it found the first time."""
+    """Empties the build folder when its inputs change: CMake keeps the prefixes and files it found first."""
     record = build / "inputs.json"
     known = json.loads(record.read_text()) if record.is_file() else None
     if known != inputs:
