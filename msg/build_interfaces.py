@@ -1,8 +1,7 @@
 """Builds the messages of irl_ros while setup.py builds the package.
 
-`build_ext` is the one command that installing, building a wheel, editable installs, `setup.py develop` and so
-`colcon build` have in common. Ours runs CMake on the CMakeLists.txt beside this file and installs the result into a
-staging folder. From there
+`build_ext` is the one command that installing, building a wheel, editable installs and `colcon build` have in
+common. Ours runs CMake on the CMakeLists.txt beside this file and installs into a staging folder. From there
 
     the generated Python              goes into the package, as irl_ros/msg
     lib*.so, definitions, markers     join data_files, so that setuptools puts them under the prefix
@@ -70,14 +69,13 @@ class BuildInterfaces(build_ext):
         return self.build_lib
 
     def _write_node_executables(self, stage: Path) -> None:
-        """lib/irl_ros/<node>, where `ros2 run` and launch files look; the command line itself is a console script."""
+        """lib/irl_ros/<node>, where `ros2 run` and launch files look; `irl-ros` is a console script."""
         folder = stage / "lib" / PACKAGE
         folder.mkdir(parents=True, exist_ok=True)
         for node in self.distribution.ros_nodes:
+            code = f"import sys\n\nfrom {PACKAGE}.nodes.{node} import main\n\nsys.exit(main())\n"
             script = folder / node
-            script.write_text(
-                f"#!{sys.executable}\nimport sys\n\nfrom {PACKAGE}.nodes.{node} import main\n\nsys.exit(main())\n"
-            )
+            script.write_text(f"#!{sys.executable}\n{code}")
             script.chmod(0o755)
 
     def get_outputs(self) -> list[str]:
@@ -142,9 +140,7 @@ def ros_prefixes() -> list[str]:
         # <prefix>/lib/pythonX.Y/site-packages/rosidl_generator_py/__init__.py
         found.append(str(Path(generator.origin).resolve().parents[4]))
     if not found:
-        raise CompileError(
-            "irl_ros: no ROS 2 here; source one, or install the wheels that pyproject.toml names"
-        )
+        raise CompileError("irl_ros: no ROS 2 here; source one, or install the wheels in pyproject.toml")
     return list(dict.fromkeys(found))
 
 

@@ -1,0 +1,30 @@
+# make demo   sets up .venv and runs the whole loop; OUT=<folder> SEED=<number>
+# make test   the same set-up, then every check
+OUT ?= runs/demo
+SEED ?= 1
+
+# ROS comes from wheels here. A distribution that happens to be sourced stays out of it, or the two would mix.
+unexport ROS_DISTRO AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH LD_LIBRARY_PATH RMW_IMPLEMENTATION
+unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
+
+.PHONY: demo test
+
+demo: .venv/ready
+	.venv/bin/irl-ros demo --out "$(OUT)" --seed "$(SEED)"
+
+# Tests stay off the network; test/conftest.py gives each its own ROS domain.
+test: export ROS_AUTOMATIC_DISCOVERY_RANGE = LOCALHOST
+test: .venv/ready
+	@echo "[1/4] ruff check"
+	@.venv/bin/ruff check
+	@echo "[2/4] ruff format"
+	@.venv/bin/ruff format --check
+	@echo "[3/4] mypy"
+	@.venv/bin/mypy
+	@echo "[4/4] pytest"
+	@.venv/bin/python -m pytest
+
+# Done once, and again when what is installed or compiled changes. Sources and configuration are used in place.
+.venv/ready: setup_venv.sh constraints.txt pyproject.toml setup.py package.xml $(wildcard msg/* srv/* action/*)
+	@bash setup_venv.sh
+	@touch $@
