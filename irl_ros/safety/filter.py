@@ -61,8 +61,8 @@ class SafetyFilter:
     """Passes an action as far as limits allow; brings the arm to rest where its state cannot be trusted.
 
     Limits are those of `Reference`, the rule the worlds themselves obey, so a legal throw passes unchanged:
-    position with braking distance, velocity, and acceleration against the last commanded velocity (at first the
-    measured one). Holding means slowing down at the acceleration limit, which ends inside the position limits
+    position with braking distance, velocity, and acceleration against the last command (at first the measured
+    velocity). Holding means slowing down at the acceleration limit, which ends inside the position limits
     because no command ever leaves less than its braking distance. The gripper never opens while holding.
 
     Args:

@@ -1,0 +1,327 @@
+"""The command line: `irl-ros VERB`. Reads arguments and hands over to the room that does the work.
+
+Exit codes: 0 done, 1 failed, 2 bad input (one line on stderr), 130 stopped by Ctrl-C.
+Nothing heavy is imported before a verb runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from irl_ros.errors import InputError
+
+DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    # a polite kill ends like Ctrl-C: children are taken down, what is resumable stays so
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    options = parser().parse_args(arguments)
+    name = f"irl-ros {options.verb}"
+    try:
+        return options.run(options) or DONE
+    except InputError as error:
+        return _complain(f"{name}: {error}", BAD_INPUT)
+    except KeyboardInterrupt:
+        resume = " --resume" if options.verb == "learn" and "--resume" not in (arguments or sys.argv) else ""
+        cure = f"; continue with the same command{resume}" if options.verb in ("learn", "transfer") else ""
+        return _complain(f"\n{name}: stopped{cure}", STOPPED)
+    except BrokenPipeError:
+        # the reader of our output (head, less) has left; Python would complain once more while flushing
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        if os.environ.get("IRL_ROS_TRACEBACK"):
+            traceback.print_exc()
+        text = " ".join(str(error).split()) or type(error).__name__
+        return _complain(f"{name}: failed: {text} (IRL_ROS_TRACEBACK=1 shows where)", FAILED)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all verbs; each sets `run`, which takes the parsed options."""
+    top = _Parser(
+        prog="irl-ros",
+        description="Learn why from demonstrations of a throw: record, learn a reward and a policy, deploy.",
+        epilog="example:  irl-ros demo --out runs/demo --seed 0",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    from irl_ros import __version__
+
+    top.add_argument("--version", action="version", version=f"irl_ros {__version__}")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
+    for add in (_add_demo, _add_record, _add_demos, _add_learn, _add_evaluate, _add_transfer, _add_report):
+        add(verbs)
+    return top
+
+
+# --- verbs, in the order of use ---
+
+
+def _add_demo(verbs: Any) -> None:
+    p = _verb(
+        verbs,
+        "demo",
+        _demo,
+        "the whole loop over ROS 2 topics, with a simulated arm",
+        "--out runs/demo --seed 3",
+    )
+    p.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for the results (%(default)s)")
+    p.add_argument("--episodes", type=_count, default=24, help="throws the operator records (%(default)s)")
+    p.add_argument("--throws", type=_count, default=30, help="throws of the deployed policy (%(default)s)")
+    p.add_argument("--algo", default="airl", help="learning algorithm (%(default)s)")
+    _add_world(p, "default")
+    _add_seed(p)
+    _add_set(p)
+
+
+def _demo(o: argparse.Namespace) -> int:
+    from irl_ros.nodes.demo import demo
+
+    return demo(o.out, o.seed, o.world, o.episodes, o.throws, o.algo, o.overrides)
+
+
+def _add_record(verbs: Any) -> None:
+    p = _verb(
+        verbs,
+        "record",
+        _record,
+        "record episodes into rosbag2 folders",
+        "--out demos --episodes 20 --operator synthetic",
+    )
+    p.add_argument("--out", type=Path, required=True, help="folder that gets one bag for each episode")
+    p.add_argument("--episodes", type=_count, default=20, help="how many (%(default)s)")
+    p.add_argument(
+        "--operator", choices=("human", "synthetic"), default="synthetic", help="who throws (%(default)s)"
+    )
+    _add_world(p, "default")
+    _add_seed(p)
+
+
+def _record(o: argparse.Namespace) -> int:
+    if o.operator == "human":
+        raise InputError("--operator", "human needs the teleop node, which is not there yet", "use synthetic")
+    from irl_ros.nodes.recording import record
+
+    return record(o.out, o.episodes, o.world, o.seed)
+
+
+def _add_demos(verbs: Any) -> None:
+    p = _verb(
+        verbs,
+        "demos",
+        _demos,
+        "what is in these bags: episodes, outcomes, rates, gaps, joints",
+        "runs/demo/demos",
+    )
+    _add_paths(p)
+    _add_world(p, "default")
+    p.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _demos(o: argparse.Namespace) -> int:
+    from irl_ros.demos.audit import demos_report
+
+    print(demos_report(o.paths, world=o.world, as_json=o.json))
+    return DONE
+
+
+def _add_learn(verbs: Any) -> None:
+    p = _verb(
+        verbs,
+        "learn",
+        _learn,
+        "learn a reward and a policy from bags",
+        "runs/demo/demos --out runs/mine --seed 1",
+    )
+    _add_paths(p)
+    p.add_argument("--out", type=Path, required=True, help="the RUN folder to write")
+    p.add_argument("--algo", default="airl", help="algorithm (%(default)s)")
+    _add_world(p, None)
+    p.add_argument(
+        "--sim", choices=("batch", "pybullet"), default="batch", help="world to learn in (%(default)s)"
+    )
+    _add_device(p)
+    _add_seed(p)
+    p.add_argument("--config", type=Path, help="YAML of learning settings")
+    _add_set(p)
+    p.add_argument("--resume", action="store_true", help="go on from RUN/checkpoint")
+
+
+def _learn(o: argparse.Namespace) -> None:
+    from irl_ros.irl.learn import learn
+
+    learn(
+        o.paths,
+        o.out,
+        algo=o.algo,
+        world=o.world,
+        sim=o.sim,
+        device=o.device,
+        seed=o.seed,
+        config=o.config,
+        overrides=o.overrides,
+        resume=o.resume,
+    )
+
+
+def _add_evaluate(verbs: Any) -> None:
+    p = _verb(
+        verbs,
+        "evaluate",
+        _evaluate,
+        "throw at unseen targets",
+        "runs/demo/learned --throws 1000 --json result.json",
+    )
+    _add_run(p)
+    _add_world(p, None)
+    p.add_argument("--throws", type=_count, default=1000, help="how many (%(default)s)")
+    p.add_argument("--seed", type=_natural, default=1_000_000, help="draws the targets (%(default)s)")
+    p.add_argument(
+        "--sim", choices=("pybullet", "batch"), default="pybullet", help="world to throw in (%(default)s)"
+    )
+    p.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
+
+
+def _evaluate(o: argparse.Namespace) -> None:
+    if o.json and not o.json.parent.is_dir():
+        raise InputError(f"--json {o.json}", f"there is no folder {o.json.parent}")
+    from irl_ros.evaluation.evaluate import evaluate
+
+    result = evaluate(o.run_dir, world=o.world, throws=o.throws, seed=o.seed, sim=o.sim)
+    for key, value in result.items():
+        print(f"{key:>18}  {value}")
+    if o.json:
+        o.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _add_transfer(verbs: Any) -> None:
+    p = _verb(
+        verbs,
+        "transfer",
+        _transfer,
+        "a fresh policy in another world, from the frozen reward",
+        "runs/demo/learned --world weak_wrist --out runs/weak",
+    )
+    _add_run(p)
+    _add_world(p, None, required=True)
+    p.add_argument("--out", type=Path, required=True, help="the RUN folder to write")
+    p.add_argument(
+        "--reward", choices=("learned", "true"), default="learned", help="what to optimise (%(default)s)"
+    )
+    p.add_argument(
+        "--start",
+        choices=("fresh", "warm"),
+        default="fresh",
+        help="untrained or the old policy (%(default)s)",
+    )
+    _add_device(p)
+    _add_seed(p)
+    _add_set(p)
+
+
+def _transfer(o: argparse.Namespace) -> None:
+    from irl_ros.irl.transfer import transfer
+
+    transfer(
+        o.run_dir,
+        o.world,
+        o.out,
+        reward=o.reward,
+        start=o.start,
+        seed=o.seed,
+        device=o.device,
+        overrides=o.overrides,
+    )
+
+
+def _add_report(verbs: Any) -> None:
+    p = _verb(verbs, "report", _report, "write the HTML report of a RUN again", "runs/demo/learned")
+    _add_run(p)
+
+
+def _report(o: argparse.Namespace) -> None:
+    from irl_ros.evaluation.report import write_report
+
+    print(write_report(o.run_dir))
+
+
+# --- pieces verbs share ---
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but a fault is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(_complain(f"{self.prog}: {message}; see {self.prog} --help", BAD_INPUT))
+
+
+def _verb(
+    verbs: Any, name: str, run: Callable[[argparse.Namespace], int | None], purpose: str, example: str
+) -> argparse.ArgumentParser:
+    p = verbs.add_parser(
+        name,
+        help=purpose,
+        description=f"{purpose[0].upper()}{purpose[1:]}.",
+        epilog=f"example:  irl-ros {name} {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.set_defaults(run=run)
+    return p
+
+
+def _add_paths(p: argparse.ArgumentParser) -> None:
+    p.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="bag folders, or folders of them")
+
+
+def _add_run(p: argparse.ArgumentParser) -> None:
+    p.add_argument("run_dir", type=Path, metavar="RUN", help="folder that learn or transfer wrote")
+
+
+def _add_world(p: argparse.ArgumentParser, default: str | None, required: bool = False) -> None:
+    note = default or ("must be given" if required else "default: the one of the RUN")
+    p.add_argument("--world", default=default, required=required, help=f"name or YAML of the world ({note})")
+
+
+def _add_seed(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--seed", type=_natural, default=0, help="same seed, same result (%(default)s)")
+
+
+def _add_device(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
+
+
+def _add_set(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one learning setting; may be repeated",
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found '{text}'")
+    return int(text)
+
+
+def _natural(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, found '{text}'")
+    return int(text)
+
+
+def _complain(line: str, code: int) -> int:
+    print(line, file=sys.stderr, flush=True)
+    return code
