@@ -94,7 +94,9 @@ class SafetyFilter:
         q, qd = measured
         if self._last is None:
             self._last = np.clip(qd, -self.world.velocity, self.world.velocity)
-        command = self._reference.command(torch.from_numpy(q), torch.from_numpy(wanted[:-1])).numpy()
+        command = self._reference.command(
+            torch.from_numpy(q), torch.from_numpy(self._last), torch.from_numpy(wanted[:-1])
+        ).numpy()
         return self._send(command, bool(wanted[-1] > 0.0), None)
 
     def hold(self, reason: HoldReason = HoldReason.DISABLED) -> Decision:

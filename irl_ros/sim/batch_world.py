@@ -51,8 +51,8 @@ class BatchWorld:
         position, velocity = self.kinematics.tool_motion(q, qd)
         yes = torch.ones(count, dtype=torch.bool, device=self.device)
         self._t = 0
-        self._clamped = torch.zeros(count, device=self.device, dtype=self.dtype)
-        self.state = State(q, qd, position, velocity, targets, yes, ~yes, torch.zeros_like(self._clamped))
+        self._violations = torch.zeros(count, device=self.device, dtype=self.dtype)
+        self.state = State(q, qd, position, velocity, targets, yes, ~yes, torch.zeros_like(self._violations))
         return self.state
 
     def step(self, action: Tensor) -> State:
@@ -72,6 +72,7 @@ class BatchWorld:
         position, velocity, landed = self.flight.advance(s.ball_position, s.ball_velocity, height)
         position = torch.where(s.landed[..., None], s.ball_position, position)
         velocity = torch.where(s.landed[..., None], s.ball_velocity, velocity)
+        self._violations = self._violations + self.reference.violations(q, qd, s.qd)
         self._t += 1
         self.state = State(
             q=q,
@@ -87,7 +88,7 @@ class BatchWorld:
 
     def outcome(self) -> Outcome:
         """What came of the throws so far."""
-        return outcome_of(self.state, self._clamped, torch.full_like(self._clamped, float("nan")))
+        return outcome_of(self.state, self._violations, torch.full_like(self._violations, float("nan")))
 
 
 def outcome_of(state: State, limit_violations: Tensor, torque_saturation: Tensor) -> Outcome:

@@ -14,6 +14,7 @@ from torch import Tensor
 from irl_ros.sim.world import World
 
 AIR_DENSITY = 1.204  # kg/m³ at 20 °C
+TOLERANCE = 1e-3  # of limit violations: absolute in SI units, on top of the same share of velocity and acceleration
 
 
 class Reference:
@@ -33,17 +34,29 @@ class Reference:
         self.dt, self.h, self.steps = world.dt, world.physics_dt, world.settings.physics_steps
         self._ramp = torch.arange(1, self.steps + 1, device=device, dtype=dtype)[:, None] * self.h
 
-    def command(self, q: Tensor, action: Tensor) -> Tensor:
+    def command(self, q: Tensor, qd: Tensor, action: Tensor) -> Tensor:
         """Velocity command, rad/s [N, n], for an action in [-1, 1]: scaled, then kept within braking distance.
 
-        A joint at distance d from its limit may move at v only if one control period at v and then full braking
-        stays inside: v T + v² / 2a ≤ d.
+        After one control period towards the command and full braking from there the joint is still inside its
+        limit. From any state that can be braked in time, this keeps every later state so.
         """
         wanted = action.clamp(-1.0, 1.0) * self.velocity
-        at = self.acceleration * self.dt
-        up = (at * at + 2 * self.acceleration * (self.upper - q).clamp_min(0.0)).sqrt() - at
-        down = (at * at + 2 * self.acceleration * (q - self.lower).clamp_min(0.0)).sqrt() - at
+        up = self._fastest(self.upper - q, qd)
+        down = self._fastest(q - self.lower, -qd)
         return torch.minimum(torch.maximum(wanted, -down), up)
+
+    def _fastest(self, room: Tensor, v: Tensor) -> Tensor:
+        """Largest command towards a limit `room` rad away while moving towards it at v rad/s.
+
+        A command c above v takes at most c T of the room, then c² / 2a to brake: c T + c² / 2a ≤ room. One below v is
+        reached on a ramp that takes (v² - c²) / 2a + c (T - (v - c) / a), more than c T. Where not even braking
+        helps, the result asks for more deceleration than the arm has, and the ramp gives all there is.
+        """
+        a, step = self.acceleration, self.acceleration * self.dt
+        faster = (step * step + 2 * a * room.clamp_min(0.0)).sqrt() - step
+        slack = step - v
+        slower = 0.5 * ((slack * slack + 4 * a * room - 2 * v * v).clamp_min(0.0).sqrt() - slack)
+        return torch.where(v <= faster, faster, slower)
 
     def velocities(self, qd: Tensor, command: Tensor) -> Tensor:
         """Reference velocity after each physics step, rad/s [N, S, n]: a ramp at the acceleration limit."""
@@ -53,10 +66,26 @@ class Reference:
 
     def advance(self, q: Tensor, qd: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Joint positions and velocities after one control step (semi-implicit Euler at the physics step)."""
-        velocities = self.velocities(qd, self.command(q, action))
+        velocities = self.velocities(qd, self.command(q, qd, action))
         moved = q + self.h * velocities.sum(-2)
+        # only a start that is too fast to brake gets here beyond a limit; it meets the joint's hard stop
         inside = torch.minimum(torch.maximum(moved, self.lower), self.upper)
         return inside, torch.where(inside == moved, velocities[..., -1, :], torch.zeros_like(qd))
+
+    def violations(self, q: Tensor, qd: Tensor, before: Tensor) -> Tensor:
+        """Whether a joint is outside its position, velocity or (mean over the control step) acceleration limit.
+
+        Args:
+            q, qd: joint motion at the end of a control step, [N, n].
+            before: joint velocity at its beginning, rad/s, [N, n].
+
+        Returns:
+            bool [N]. Excess below TOLERANCE does not count.
+        """
+        outside = torch.maximum(self.lower - q, q - self.upper)
+        too_fast = qd.abs() - self.velocity * (1 + TOLERANCE)
+        too_hard = (qd - before).abs() / self.dt - self.acceleration * (1 + TOLERANCE)
+        return (torch.maximum(torch.maximum(outside, too_fast), too_hard) > TOLERANCE).any(-1)
 
 
 class Flight:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from irl_ros.errors import InputError, unknown_name
@@ -113,6 +114,14 @@ class World:
         """Hash of the settings and the robot."""
         text = json.dumps(as_dict(self.settings), sort_keys=True) + self.robot.sha256
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def action(self, velocity: ArrayLike) -> np.ndarray:
+        """Joint velocities in rad/s, [..., n], as the joint part of an action: a share of this world's limits.
+
+        Not clipped: the worlds do that. Locked joints get 0.
+        """
+        wanted = np.asarray(velocity, dtype=float)
+        return np.divide(wanted, self.velocity, out=np.zeros_like(wanted), where=self.velocity > 0)
 
     def sample_targets(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Targets drawn as the world says, m, [count, 3], float32 on the CPU."""
