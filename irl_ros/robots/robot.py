@@ -80,6 +80,15 @@ class Robot:
         return len(self.settings.joints)
 
     @cached_property
+    def tool_in_last_link(self) -> np.ndarray:
+        """The held ball's centre in the frame of the last moving joint's link, m, [3]."""
+        last = max(i for i, joint in enumerate(self.chain) if joint.kind in MOVING)
+        point = np.array(self.settings.tool_offset)
+        for joint in reversed(self.chain[last + 1 :]):
+            point = joint.translation + joint.rotation @ point
+        return point
+
+    @cached_property
     def sha256(self) -> str:
         """Hash of the URDF and the YAML's values: two robots with the same hash move alike."""
         digest = hashlib.sha256(self.urdf.read_bytes())

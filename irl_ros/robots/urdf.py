@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from irl_ros.errors import InputError
+from irl_ros.errors import InputError, unknown_name
 
 MOVING = ("revolute", "continuous", "prismatic")
 
@@ -47,22 +47,41 @@ def read_chain(path: Path, end_effector: str) -> list[Joint]:
     Raises:
         InputError: the file is missing, is not a URDF, or has no such link.
     """
-    try:
-        root = ElementTree.parse(path).getroot()
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError(path, "no such URDF file") from None
-    except ElementTree.ParseError as error:
-        raise InputError(path, f"is not valid XML ({error})") from None
-    links = [link.get("name") for link in root.iter("link")]
+    links = [str(link.get("name")) for link in _root(path).findall("link")]
     if end_effector not in links:
-        raise InputError(path, f"has no link '{end_effector}'", f"links: {', '.join(str(x) for x in links)}")
-    by_child = {joint.child: joint for joint in map(_joint, root.findall("joint"))}
+        raise InputError(path, *unknown_name("link", end_effector, links))
+    by_child = {joint.child: joint for joint in read_joints(path)}
     chain: list[Joint] = []
     link = end_effector
     while link in by_child:
         chain.append(by_child[link])
         link = by_child[link].parent
     return chain[::-1]
+
+
+def read_joints(path: Path) -> list[Joint]:
+    """All joints of a URDF, in the order of the file.
+
+    Raises:
+        InputError: the file is missing, is not a URDF, or a joint in it cannot be read.
+    """
+    joints = []
+    for element in _root(path).findall("joint"):
+        try:
+            joints.append(_joint(element))
+        except (AttributeError, TypeError, ValueError):
+            problem = f"joint '{element.get('name')}' cannot be read"
+            raise InputError(path, problem, "check its parent, child and numbers") from None
+    return joints
+
+
+def _root(path: Path) -> ElementTree.Element:
+    try:
+        return ElementTree.parse(path).getroot()
+    except OSError:
+        raise InputError(path, "no such URDF file") from None
+    except ElementTree.ParseError as error:
+        raise InputError(path, f"is not valid XML ({error})") from None
 
 
 def _joint(element: ElementTree.Element) -> Joint:
