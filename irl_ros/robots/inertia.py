@@ -58,6 +58,8 @@ def arm_inertias(robot: Robot, payload: float = 0.0) -> list[Inertia]:
         InputError: the URDF gives no mass to what a joint moves.
     """
     inertias = _read(robot.urdf)
+    for link, given in robot.settings.inertials.items():
+        inertias[link] = Inertia(given.mass, np.array(given.centre), _symmetric(*given.inertia))
     children: dict[str, list[Joint]] = {}
     for joint in read_joints(robot.urdf):
         children.setdefault(joint.parent, []).append(joint)
@@ -106,14 +108,10 @@ def _inertia(element: ElementTree.Element) -> Inertia:
     pose = {} if origin is None else origin.attrib
     rotation = rotation_from_rpy(*(float(x) for x in pose.get("rpy", "0 0 0").split()))
     centre = np.array([float(x) for x in pose.get("xyz", "0 0 0").split()])
-    entry = {key: float(tensor.get(key, 0.0)) for key in ("ixx", "ixy", "ixz", "iyy", "iyz", "izz")}  # type: ignore[union-attr]
-    upper = np.array(
-        [
-            [entry["ixx"], entry["ixy"], entry["ixz"]],
-            [0.0, entry["iyy"], entry["iyz"]],
-            [0.0, 0.0, entry["izz"]],
-        ]
-    )
-    about = upper + np.triu(upper, 1).T
+    about = _symmetric(*(float(tensor.get(key, 0.0)) for key in ("ixx", "ixy", "ixz", "iyy", "iyz", "izz")))  # type: ignore[union-attr]
     mass = float(element.find("mass").attrib["value"])  # type: ignore[union-attr]
     return Inertia(mass, centre, rotation @ about @ rotation.T)
+
+
+def _symmetric(xx: float, xy: float, xz: float, yy: float, yz: float, zz: float) -> np.ndarray:
+    return np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])

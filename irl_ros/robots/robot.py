@@ -13,8 +13,20 @@ import torch
 from irl_ros.errors import InputError, unknown_name
 from irl_ros.resources import config_file
 from irl_ros.robots.kinematics import Kinematics
-from irl_ros.robots.urdf import MOVING, Joint, read_chain
+from irl_ros.robots.urdf import MOVING, Joint, read_chain, read_links
 from irl_ros.settings import as_dict, build, load_yaml
+
+
+@dataclass(frozen=True)
+class LinkInertial:
+    """A link's inertial in its own frame, as a robot YAML gives it."""
+
+    mass: float
+    """kg"""
+    centre: tuple[float, float, float]
+    """Centre of mass, m."""
+    inertia: tuple[float, float, float, float, float, float]
+    """About the centre: xx, xy, xz, yy, yz, zz, kg m²."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,8 @@ class RobotSettings:
     """Jerk limits, rad/s³. URDF has none."""
     effort: tuple[float, ...] | None = None
     """Overrides the URDF's effort limits, N m."""
+    inertials: dict[str, LinkInertial] = field(default_factory=dict)
+    """Override the URDF's inertials, by link."""
     position_margin: float = 0.0
     """Kept free at each end of a joint's travel, rad."""
     controllers: dict[str, str] = field(default_factory=dict)
@@ -116,6 +130,9 @@ def load_robot(name: str | Path) -> Robot:
             raise InputError(path, *unknown_name("joint", joint, moving))
     if left_out := [j for j in moving if j not in settings.joints]:
         raise InputError(path, f"joints: leaves out moving joint '{left_out[0]}' between base and end effector")
+    for link in settings.inertials:
+        if link not in (links := read_links(urdf)):
+            raise InputError(path, *unknown_name("link in inertials", link, links))
     joints = [moving[j] for j in settings.joints]
     if settings.joints != tuple(moving):
         raise InputError(path, "joints: not in order from base to end effector", f"use {list(moving)}")

@@ -47,8 +47,7 @@ def read_chain(path: Path, end_effector: str) -> list[Joint]:
     Raises:
         InputError: the file is missing, is not a URDF, or has no such link.
     """
-    links = [str(link.get("name")) for link in _root(path).findall("link")]
-    if end_effector not in links:
+    if end_effector not in (links := read_links(path)):
         raise InputError(path, *unknown_name("link", end_effector, links))
     by_child = {joint.child: joint for joint in read_joints(path)}
     chain: list[Joint] = []
@@ -57,6 +56,15 @@ def read_chain(path: Path, end_effector: str) -> list[Joint]:
         chain.append(by_child[link])
         link = by_child[link].parent
     return chain[::-1]
+
+
+def read_links(path: Path) -> list[str]:
+    """Names of all links of a URDF, in the order of the file.
+
+    Raises:
+        InputError: the file is missing or is not a URDF.
+    """
+    return [str(link.get("name")) for link in _root(path).findall("link")]
 
 
 def read_joints(path: Path) -> list[Joint]:

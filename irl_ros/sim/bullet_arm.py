@@ -33,11 +33,11 @@ class BulletArm:
 
     Attributes:
         q, qd: measured joint positions and velocities, rad and rad/s, lists of n.
-        torque: applied in the last physics step, N m, list of n.
+        torque: applied in the last physics step, N m, n of them.
     """
 
     def __init__(self, world: World, client: int) -> None:
-        self._client, self._h = client, world.physics_dt
+        self._client, self._rate = client, 1.0 / world.physics_dt
         robot = world.robot
         self.body = _load(dynamics_urdf(robot, world.settings.arm.payload), robot, client)
         indices = {}
@@ -59,7 +59,7 @@ class BulletArm:
         """Put the arm at joint positions q (rad) with velocities qd (rad/s)."""
         for joint, position, velocity in zip(self.joints, q, qd, strict=True):
             pybullet.resetJointState(self.body, joint, position, velocity, physicsClientId=self._client)
-        self.torque = [0.0] * len(self.joints)
+        self.torque: Sequence[float] = [0.0] * len(self.joints)
         self.measure()
 
     def measure(self) -> None:
@@ -73,13 +73,17 @@ class BulletArm:
         Returns:
             Whether a joint's torque was clipped at its effort limit.
         """
-        wanted = [(v - now) / self._h for v, now in zip(velocity, self.qd, strict=True)]
-        needed = pybullet.calculateInverseDynamics(self.body, self.q, self.qd, wanted, physicsClientId=self._client)
-        self.torque = [min(max(t, -limit), limit) for t, limit in zip(needed, self._effort, strict=True)]
+        rate = self._rate
+        wanted = [(v - now) * rate for v, now in zip(velocity, self.qd, strict=True)]
+        torque = pybullet.calculateInverseDynamics(self.body, self.q, self.qd, wanted, physicsClientId=self._client)
+        clipped = any(map(_exceeds, torque, self._effort))
+        if clipped:
+            torque = [min(max(t, -limit), limit) for t, limit in zip(torque, self._effort, strict=True)]
+        self.torque = torque
         pybullet.setJointMotorControlArray(
-            self.body, self.joints, pybullet.TORQUE_CONTROL, forces=self.torque, physicsClientId=self._client
+            self.body, self.joints, pybullet.TORQUE_CONTROL, forces=torque, physicsClientId=self._client
         )
-        return any(t != n for t, n in zip(self.torque, needed, strict=True))
+        return clipped
 
     def tool_motion(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Position (m) and velocity (m/s) of the tool point.
@@ -90,6 +94,10 @@ class BulletArm:
             self.body, self._tool, computeLinkVelocity=1, computeForwardKinematics=1, physicsClientId=self._client
         )
         return state[0], state[6]
+
+
+def _exceeds(torque: float, limit: float) -> bool:
+    return torque > limit or torque < -limit
 
 
 def dynamics_urdf(robot: Robot, payload: float = 0.0) -> str:
@@ -123,8 +131,10 @@ def dynamics_urdf(robot: Robot, payload: float = 0.0) -> str:
 
 
 def _add_link(root: ElementTree.Element, name: str, body: Inertia) -> None:
-    # Bullet wants principal axes; finding them here keeps full precision
+    # Bullet wants principal axes; finding them here keeps full precision. It drops an inertia whose largest moment
+    # exceeds the sum of the others, as no body's can but some published ones do: that moment is cut
     moments, axes = np.linalg.eigh(body.tensor)
+    moments[2] = min(moments[2], moments[0] + moments[1])
     axes[:, 2] *= np.sign(np.linalg.det(axes))
     inertial = ElementTree.SubElement(ElementTree.SubElement(root, "link", name=name), "inertial")
     ElementTree.SubElement(inertial, "origin", xyz=_numbers(body.centre), rpy=_numbers(_rpy(axes)))

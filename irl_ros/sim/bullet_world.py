@@ -1,7 +1,8 @@
-"""BulletWorld: one throw in PyBullet, the reference that BatchWorld is held to."""
+"""BulletWorld: throws in PyBullet, the reference that BatchWorld is held to."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
 
 import pybullet
@@ -10,110 +11,121 @@ from torch import Tensor
 
 from irl_ros.sim.batch_world import outcome_of
 from irl_ros.sim.bullet_arm import BulletArm
+from irl_ros.sim.bullet_ball import BulletBall
 from irl_ros.sim.reference import Flight, Reference
 from irl_ros.sim.state import Outcome, State
 from irl_ros.sim.world import World
 
+MOST_CLIENTS = 1000  # PyBullet has room for 1024 in a process
+
 
 class BulletWorld:
-    """One arm and one ball in a PyBullet client of their own. Implements `Simulator` with N = 1.
+    """N throws, each with an arm and a ball in a PyBullet client of its own. Implements `Simulator`.
 
     At each control step the reference motion is planned from the *measured* joint state; at each physics step the
     servo turns it into clipped torques. The ball rides rigidly at the tool point until it is let go, then flies as a
     free body (no contact with the arm: overlapping the gripper it would be kicked); it lands by the rule in `Flight`
-    and rests there. Everything inside is float64, and repeats bit by bit after `reset`.
+    and rests there. All is float64 on the CPU, and repeats bit by bit after `reset`.
 
     Steps beyond the horizon are allowed (`phase` stays 1): the arm goes on as before.
 
     Args:
         world: what is simulated.
-        dtype: of the tensors shown.
 
     Attributes:
-        state: the latest State, leading shape [1].
-        arm: the arm's joint motion and torques as PyBullet has them.
+        state: the latest State, leading shape [N], float64.
     """
 
-    def __init__(self, world: World, dtype: torch.dtype = torch.float64) -> None:
-        self.world, self.dtype, self.device = world, dtype, torch.device("cpu")
+    def __init__(self, world: World) -> None:
+        self.world, self.device = world, torch.device("cpu")
         self.reference = Reference(world, "cpu", torch.float64)
         self.flight = Flight(world)
-        self._client = pybullet.connect(pybullet.DIRECT)
-        pybullet.setGravity(0.0, 0.0, -world.settings.gravity, physicsClientId=self._client)
-        pybullet.setTimeStep(world.physics_dt, physicsClientId=self._client)
-        self.arm = BulletArm(world, self._client)
-        self._ball = self._create_ball()
-        self._down = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
-        self.reset(torch.zeros(1, 3))
+        self._all: list[_Client] = []
+        self._clients: list[_Client] = []
 
     def reset(self, targets: Tensor, start: tuple[Tensor, Tensor] | None = None) -> State:
-        """Begin a throw.
+        """Begin N throws. Clients are made when first needed, about a millisecond each.
 
         Args:
-            targets: m, [1, 3].
-            start: joint positions and velocities to start from, rad and rad/s, each [1, n]; default: home, at rest.
+            targets: m, [N, 3].
+            start: joint positions and velocities to start from, rad and rad/s, each [N, n]; default: home, at rest.
 
         Returns:
-            The state at t = 0, leading shape [1].
+            The state at t = 0, leading shape [N].
         """
+        count, n = targets.shape[0], self.world.robot.n
+        if count > MOST_CLIENTS:
+            raise ValueError(f"at most {MOST_CLIENTS} throws at once in PyBullet, asked for {count}: use BulletPool")
+        while len(self._all) < count:
+            self._all.append(_Client(self.world))
+        self._clients = self._all[:count]
         if start is None:
-            q, qd = self.world.home.tolist(), [0.0] * self.world.robot.n
-        else:
-            q, qd = (x.detach().to("cpu", torch.float64).reshape(-1).tolist() for x in start)
-        self.arm.reset(q, qd)
+            start = (torch.tensor(self.world.home).expand(count, n), torch.zeros(count, n))
+        q, qd = (x.detach().to("cpu", torch.float64).tolist() for x in start)
+        for client, position, velocity in zip(self._clients, q, qd, strict=True):
+            client.arm.reset(position, velocity)
         return self.take_ball(targets)
 
     def take_ball(self, targets: Tensor | None = None) -> State:
-        """Begin the next throw from where the arm is: the ball is in the hand again and time is 0.
+        """Begin the next throws from where the arms are: the ball is in the hand again and time is 0.
 
         Args:
-            targets: m, [1, 3]; default: the same again.
+            targets: m, [N, 3]; default: the same again.
         """
-        target = self._now.target if targets is None else targets.detach().to("cpu", torch.float64).reshape(1, 3)
-        self._t, self._clipped, self._violations = 0, 0, 0
-        position, velocity = self.arm.tool_motion()
-        self._place_ball(position, velocity)
-        yes = torch.ones(1, dtype=torch.bool)
-        return self._show(_row(position), _row(velocity), target, yes, ~yes)
+        target = self.state.target if targets is None else targets.detach().to("cpu", torch.float64)
+        self._t = 0
+        self._clipped = torch.zeros(len(self._clients), dtype=torch.float64)
+        self._violations = torch.zeros_like(self._clipped)
+        tools = [client.arm.tool_motion() for client in self._clients]
+        for client, (position, velocity) in zip(self._clients, tools, strict=True):
+            client.ball.place(position, velocity)
+        held = torch.ones(len(tools), dtype=torch.bool)
+        self.state = self._seen(*_stack(tools), target, held, ~held)
+        return self.state
 
     def step(self, action: Tensor) -> State:
         """Advance one control step.
 
         Args:
-            action: [1, n + 1] in [-1, 1]: joint velocities as a share of this world's limits, then release (> 0).
+            action: [N, n + 1] in [-1, 1]: joint velocities as a share of this world's limits, then release (> 0).
 
         Returns:
-            The next state, leading shape [1].
+            The next state, leading shape [N].
         """
-        s, action = self._now, action.detach().to("cpu", torch.float64)
+        s, action = self.state, action.detach().to("cpu", torch.float64)
         held = s.held & (action[..., -1] <= 0)
-        flying = not held and not s.landed
-        if flying and s.held:
-            self._place_ball(s.ball_position[0].tolist(), s.ball_velocity[0].tolist())
+        flying = ~held & ~s.landed
         velocities = self.reference.velocities(s.qd, self.reference.command(s.q, s.qd, action[..., :-1]))
-        for velocity in velocities[0].tolist():
-            self._clipped += self.arm.servo(velocity)
-            if flying and self.flight.drag > 0:
-                self._push_ball()
-            pybullet.stepSimulation(physicsClientId=self._client)
-            self.arm.measure()
+        self._release(s, flying & s.held)
+        clipped, balls = [], []
+        for client, plan, hold, fly in zip(
+            self._clients, velocities.tolist(), held.tolist(), flying.tolist(), strict=True
+        ):
+            clipped.append(client.advance(plan, fly))
+            balls.append(client.arm.tool_motion() if hold else client.ball.motion())
         self._t += 1
-        position, velocity, landed = self._ball_motion(held, flying)
-        state = self._show(position, velocity, s.target, held, landed)
-        self._violations += int(self.reference.violations(self._now.q, self._now.qd, s.qd))
-        return state
+        position, velocity, landed = self._land(s, flying, *_stack(balls))
+        self._hold_balls(~flying | landed, position, velocity)
+        self.state = self._seen(position, velocity, s.target, held, landed)
+        self._clipped += torch.tensor(clipped)
+        self._violations += self.reference.violations(self.state.q, self.state.qd, s.qd)
+        return self.state
 
     def outcome(self) -> Outcome:
-        """What came of the throw so far."""
+        """What came of the throws so far."""
         steps = max(self._t * self.world.settings.physics_steps, 1)
-        violations = torch.tensor([self._violations], dtype=self.dtype)
-        return outcome_of(self.state, violations, torch.tensor([self._clipped / steps], dtype=self.dtype))
+        return outcome_of(self.state, self._violations.clone(), self._clipped / steps)
+
+    @property
+    def torque(self) -> Tensor:
+        """Joint torques of the last physics step, N m (N for sliding joints), [N, n]."""
+        return torch.tensor([client.arm.torque for client in self._clients], dtype=torch.float64)
 
     def close(self) -> None:
-        """Give PyBullet's client back. PyBullet has room for about a thousand."""
-        if self._client >= 0:
-            pybullet.disconnect(self._client)
-            self._client = -1
+        """Give PyBullet's clients back."""
+        for client in self._all:
+            client.close()
+        self._all, self._clients = [], []
 
     def __enter__(self) -> BulletWorld:
         return self
@@ -121,62 +133,72 @@ class BulletWorld:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _show(self, position: Tensor, velocity: Tensor, target: Tensor, held: Tensor, landed: Tensor) -> State:
-        self._now = State(
-            q=_row(self.arm.q),
-            qd=_row(self.arm.qd),
+    def _seen(self, position: Tensor, velocity: Tensor, target: Tensor, held: Tensor, landed: Tensor) -> State:
+        return State(
+            q=torch.tensor([client.arm.q for client in self._clients], dtype=torch.float64),
+            qd=torch.tensor([client.arm.qd for client in self._clients], dtype=torch.float64),
             ball_position=position,
             ball_velocity=velocity,
             target=target,
             held=held,
             landed=landed,
-            phase=torch.tensor([min(self._t / self.world.horizon, 1.0)], dtype=torch.float64),
-        )
-        self.state = self._now if self.dtype == torch.float64 else self._now.to(dtype=self.dtype)
-        return self.state
-
-    def _ball_motion(self, held: Tensor, flying: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """The ball after a control step: position, velocity, landed. Puts PyBullet's ball there if it does not fly."""
-        before = self._now
-        if held:
-            position, velocity = self.arm.tool_motion()
-            self._place_ball(position, velocity)
-            return _row(position), _row(velocity), before.landed
-        if flying:
-            at, _ = pybullet.getBasePositionAndOrientation(self._ball, physicsClientId=self._client)
-            speed, _ = pybullet.getBaseVelocity(self._ball, physicsClientId=self._client)
-            if at[2] > before.target[0, 2]:
-                return _row(at), _row(speed), before.landed
-            # the ball came down within this step: Flight says where
-            rest = self.flight.advance(before.ball_position, before.ball_velocity, before.target[..., 2])
-            self._place_ball(rest[0][0].tolist(), (0.0, 0.0, 0.0))
-            return rest
-        self._place_ball(before.ball_position[0].tolist(), (0.0, 0.0, 0.0))
-        return before.ball_position, before.ball_velocity, before.landed
-
-    def _create_ball(self) -> int:
-        client, ball = self._client, self.world.settings.ball
-        shape = pybullet.createCollisionShape(pybullet.GEOM_SPHERE, radius=ball.radius, physicsClientId=client)
-        body = pybullet.createMultiBody(ball.mass, shape, physicsClientId=client)
-        pybullet.changeDynamics(body, -1, linearDamping=0.0, angularDamping=0.0, physicsClientId=client)
-        pybullet.setCollisionFilterGroupMask(body, -1, 0, 0, physicsClientId=client)
-        return body
-
-    def _place_ball(self, position, velocity) -> None:
-        upright = (0.0, 0.0, 0.0, 1.0)
-        pybullet.resetBasePositionAndOrientation(self._ball, position, upright, physicsClientId=self._client)
-        pybullet.resetBaseVelocity(self._ball, velocity, (0.0, 0.0, 0.0), physicsClientId=self._client)
-
-    def _push_ball(self) -> None:
-        """Air drag over the coming physics step."""
-        position, _ = pybullet.getBasePositionAndOrientation(self._ball, physicsClientId=self._client)
-        velocity, _ = pybullet.getBaseVelocity(self._ball, physicsClientId=self._client)
-        drag, _ = self.flight.drag_step(torch.tensor(velocity, dtype=torch.float64), self._down)
-        force = (drag * self.world.settings.ball.mass).tolist()
-        pybullet.applyExternalForce(
-            self._ball, -1, force, position, pybullet.WORLD_FRAME, physicsClientId=self._client
+            phase=torch.full_like(position[:, 0], min(self._t / self.world.horizon, 1.0)),
         )
 
+    def _release(self, s: State, let_go: Tensor) -> None:
+        for i in let_go.nonzero().flatten().tolist():
+            self._clients[i].ball.place(s.ball_position[i].tolist(), s.ball_velocity[i].tolist())
 
-def _row(values) -> Tensor:
-    return torch.tensor([values], dtype=torch.float64)
+    def _land(self, before: State, flying: Tensor, position: Tensor, velocity: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Ball positions, velocities and landed flags after a control step, given what PyBullet says.
+
+        Whether and where within the step a ball came down is for `Flight` to say, from the step's beginning.
+        """
+        down = torch.zeros_like(flying)
+        if flying.any():
+            point, rest, down = self.flight.advance(before.ball_position, before.ball_velocity, before.target[:, 2])
+            down = flying & down
+            position = torch.where(down[:, None], point, position)
+            velocity = torch.where(down[:, None], rest, velocity)
+        position = torch.where(before.landed[:, None], before.ball_position, position)
+        velocity = torch.where(before.landed[:, None], before.ball_velocity, velocity)
+        return position, velocity, before.landed | down
+
+    def _hold_balls(self, kept: Tensor, position: Tensor, velocity: Tensor) -> None:
+        """Put the balls that do not fly where they belong: into the hand, or at rest where they landed."""
+        for client, keep, at, speed in zip(
+            self._clients, kept.tolist(), position.tolist(), velocity.tolist(), strict=True
+        ):
+            if keep:
+                client.ball.place(at, speed)
+
+
+class _Client:
+    """One PyBullet client: an arm and a ball under gravity."""
+
+    def __init__(self, world: World) -> None:
+        self._id = pybullet.connect(pybullet.DIRECT)
+        pybullet.setGravity(0.0, 0.0, -world.settings.gravity, physicsClientId=self._id)
+        pybullet.setTimeStep(world.physics_dt, physicsClientId=self._id)
+        self.arm = BulletArm(world, self._id)
+        self.ball = BulletBall(world, self._id)
+
+    def advance(self, velocities: Sequence[Sequence[float]], flying: bool) -> int:
+        """One control step along reference velocities [S][n]; in how many physics steps torque was clipped."""
+        arm, clipped, pushed = self.arm, 0, flying and self.ball.in_air
+        for velocity in velocities:
+            clipped += arm.servo(velocity)
+            if pushed:
+                self.ball.push()
+            pybullet.stepSimulation(physicsClientId=self._id)
+            arm.measure()
+        return clipped
+
+    def close(self) -> None:
+        pybullet.disconnect(self._id)
+
+
+def _stack(motions: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tuple[Tensor, Tensor]:
+    """Positions and velocities, each [N, 3]."""
+    positions, velocities = zip(*motions, strict=True)
+    return torch.tensor(positions, dtype=torch.float64), torch.tensor(velocities, dtype=torch.float64)

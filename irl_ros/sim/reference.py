@@ -131,7 +131,7 @@ class Flight:
         landed = position[..., 2] <= height
         down = torch.tensor([0.0, 0.0, 1.0], device=position.device, dtype=position.dtype)
         for _ in range(self.steps):
-            _, faster = self.drag_step(velocity, down)
+            faster = velocity + self.h * (self.drag_acceleration(velocity) - self.g * down)
             moved = position + self.h * faster
             down_now = ~landed & (moved[..., 2] <= height)
             fraction = (position[..., 2] - height) / (position[..., 2] - moved[..., 2]).clamp_min(1e-12)
@@ -140,10 +140,9 @@ class Flight:
             velocity, landed = faster, landed | down_now
         return self._at_rest(position, velocity, height, landed)
 
-    def drag_step(self, velocity: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
-        """Drag acceleration (m/s²) and the velocity one physics step later, each [N, 3]."""
-        drag = -self.drag * velocity.norm(dim=-1, keepdim=True) * velocity
-        return drag, velocity + self.h * (drag - self.g * down)
+    def drag_acceleration(self, velocity: Tensor) -> Tensor:
+        """Deceleration by air drag, m/s² [N, 3], at a velocity, m/s [N, 3]."""
+        return -self.drag * velocity.norm(dim=-1, keepdim=True) * velocity
 
     @staticmethod
     def _at_rest(
