@@ -1,0 +1,69 @@
+"""One clock for a recording: the one that stamps joint_states.
+
+A bag knows two times of a message: when it was received (the recorder's clock) and, for stamped messages, when it was
+measured (header.stamp, which is simulation time under use_sim_time). Commands have no stamp. So receive times are
+carried over to the joints' clock along the joint_states messages, which have both.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+SAME_CLOCK_S = 1.0
+"""A stamp further than this from its receive time comes from another clock."""
+LATCHED_S = 86400.0
+"""A latched message (target, episode) may be older than its receive time, but not by more than a day."""
+_WINDOW = 11  # messages in the running median that takes the network's jitter out
+
+
+class Clock:
+    """Receive times → the clock of the joint_states headers, in s since the recording's first joint state.
+
+    Args:
+        received: receive times of joint_states, ns, ascending [K].
+        stamped: their header stamps, ns [K]; all zero where the driver does not stamp.
+    """
+
+    def __init__(self, received: np.ndarray, stamped: np.ndarray) -> None:
+        self.unstamped = not np.count_nonzero(stamped) > len(stamped) / 2
+        if self.unstamped:
+            stamped = received
+        self._received0, self._stamped0 = int(received[0]), int(stamped[0])
+        self._received = (received - self._received0) * 1e-9
+        shift = (stamped - self._stamped0) * 1e-9 - self._received
+        self._shift = _running_median(shift)
+
+    def from_received(self, received: np.ndarray) -> np.ndarray:
+        """Receive times, ns [M], on the joints' clock, s [M]."""
+        seconds = (np.asarray(received, dtype=np.int64) - self._received0) * 1e-9
+        return seconds + np.interp(seconds, self._received, self._shift)
+
+    def from_stamps(self, stamped: np.ndarray, received: np.ndarray, latched: bool = False) -> np.ndarray:
+        """Header stamps, ns [M], on the joints' clock, s [M].
+
+        A topic whose stamps cannot come from the joints' clock (unset, or wall time beside simulation time) is placed
+        by its receive times instead.
+
+        Args:
+            latched: the topic is transient local, so a message may be much older than its arrival.
+        """
+        arrived = self.from_received(received)
+        stamped = np.asarray(stamped, dtype=np.int64)
+        seconds = (stamped - self._stamped0) * 1e-9
+        early = arrived - seconds
+        from_this_clock = (
+            (stamped != 0) & (early > -SAME_CLOCK_S) & (early < (LATCHED_S if latched else SAME_CLOCK_S))
+        )
+        return np.where(from_this_clock, seconds, arrived)
+
+
+def _running_median(x: np.ndarray) -> np.ndarray:
+    half = min(_WINDOW, len(x) - (len(x) + 1) % 2) // 2
+    if half < 1:
+        return x
+    inner = np.median(np.lib.stride_tricks.sliding_window_view(x, 2 * half + 1), axis=-1)
+    ends = (
+        [np.median(x[: 2 * k + 1]) for k in range(half)],
+        [np.median(x[-2 * k - 1 :]) for k in range(half)][::-1],
+    )
+    return np.concatenate((ends[0], inner, ends[1]))
