@@ -1,0 +1,34 @@
+"""Names and QoS of every topic the nodes share. All names are relative, so namespaces and remaps apply."""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+JOINT_STATES = "joint_states"
+ARM_COMMANDS = "arm_controller/commands"
+GRIPPER_COMMANDS = "gripper_controller/commands"
+BALL = "ball/odometry"
+TARGET = "target"
+EPISODE = "irl/episode"
+LEARNER = "irl/learner"
+POLICY = "irl/policy"
+DIAGNOSTICS = "/diagnostics"
+CLOCK = "/clock"
+
+WORLD_FRAME = "world"
+BALL_FRAME = "ball"
+
+SENSOR = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""Measurements: the newest counts, a lost one is not sent again."""
+SENSOR_RECORDED = QoSProfile(depth=1000, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""The same for a reader that wants every one, however busy it is."""
+COMMAND = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+COMMAND_RECORDED = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
+"""Said once, heard also by those who come later."""
+EVENT = QoSProfile(
+    depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
+CLOCK_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
