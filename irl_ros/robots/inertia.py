@@ -78,7 +78,9 @@ def arm_inertias(robot: Robot, payload: float = 0.0) -> list[Inertia]:
     for joint_name, body in zip(robot.joints[::-1], result[::-1], strict=True):
         beyond += body.mass
         if beyond <= 0.0:
-            raise InputError(robot.urdf, f"gives no mass to what joint '{joint_name}' moves", "add <inertial> to its links")
+            raise InputError(
+                robot.urdf, f"gives no mass to what joint '{joint_name}' moves", "add <inertial> to its links"
+            )
     return result
 
 

@@ -113,7 +113,11 @@ def _along_z(d: Tensor) -> Tensor:
 
 def _about_z(angle: Tensor) -> Tensor:
     sin, cos, zero, one = angle.sin(), angle.cos(), torch.zeros_like(angle), torch.ones_like(angle)
-    rows = (torch.stack((cos, -sin, zero), -1), torch.stack((sin, cos, zero), -1), torch.stack((zero, zero, one), -1))
+    rows = (
+        torch.stack((cos, -sin, zero), -1),
+        torch.stack((sin, cos, zero), -1),
+        torch.stack((zero, zero, one), -1),
+    )
     return torch.stack(rows, -2)
 
 

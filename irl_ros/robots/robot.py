@@ -109,7 +109,9 @@ class Robot:
         digest.update(repr(sorted(as_dict(self.settings).items())).encode())
         return digest.hexdigest()
 
-    def kinematics(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Kinematics:
+    def kinematics(
+        self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> Kinematics:
         """Batched kinematics with the tool point at the held ball's centre."""
         return Kinematics(self.chain, self.settings.tool_offset, device, dtype)
 
@@ -129,7 +131,9 @@ def load_robot(name: str | Path) -> Robot:
         if joint not in moving:
             raise InputError(path, *unknown_name("joint", joint, moving))
     if left_out := [j for j in moving if j not in settings.joints]:
-        raise InputError(path, f"joints: leaves out moving joint '{left_out[0]}' between base and end effector")
+        raise InputError(
+            path, f"joints: leaves out moving joint '{left_out[0]}' between base and end effector"
+        )
     for link in settings.inertials:
         if link not in (links := read_links(urdf)):
             raise InputError(path, *unknown_name("link in inertials", link, links))
@@ -153,7 +157,9 @@ def load_robot(name: str | Path) -> Robot:
     )
     for i, joint in enumerate(settings.joints):
         if robot.lower[i] >= robot.upper[i]:
-            raise InputError(path, f"joint '{joint}' has lower limit {robot.lower[i]} not below upper {robot.upper[i]}")
+            raise InputError(
+                path, f"joint '{joint}' has lower limit {robot.lower[i]} not below upper {robot.upper[i]}"
+            )
         if not robot.lower[i] <= robot.home[i] <= robot.upper[i]:
             limits = f"[{robot.lower[i]:.4f}, {robot.upper[i]:.4f}]"
             raise InputError(path, f"home: joint '{joint}' at {robot.home[i]} is outside its limits {limits}")
@@ -185,5 +191,7 @@ def _limits(
         return _per_joint(value, len(joints), where, key)
     for joint, limit in zip(joints, from_urdf, strict=True):
         if limit <= 0:
-            raise InputError(where, f"the URDF gives joint '{joint}' no {key} limit", f"add `{key}:` to the YAML")
+            raise InputError(
+                where, f"the URDF gives joint '{joint}' no {key} limit", f"add `{key}:` to the YAML"
+            )
     return np.array(from_urdf)

@@ -95,7 +95,9 @@ def _root(path: Path) -> ElementTree.Element:
 def _joint(element: ElementTree.Element) -> Joint:
     def vector(tag: str, attribute: str, default: str) -> np.ndarray:
         node = element.find(tag)
-        return np.array([float(x) for x in (default if node is None else node.get(attribute, default)).split()])
+        return np.array(
+            [float(x) for x in (default if node is None else node.get(attribute, default)).split()]
+        )
 
     def limit(attribute: str, default: float) -> float:
         node = element.find("limit")

@@ -2,8 +2,20 @@
 
 from irl_ros.sim.batch_world import BatchWorld
 from irl_ros.sim.bullet_world import BulletWorld
+from irl_ros.sim.pool import BulletPool
 from irl_ros.sim.rollout import Simulator, throw
 from irl_ros.sim.state import Outcome, State, Throws
 from irl_ros.sim.world import World, load_world
 
-__all__ = ["BatchWorld", "BulletWorld", "Outcome", "Simulator", "State", "Throws", "World", "load_world", "throw"]
+__all__ = [
+    "BatchWorld",
+    "BulletPool",
+    "BulletWorld",
+    "Outcome",
+    "Simulator",
+    "State",
+    "Throws",
+    "World",
+    "load_world",
+    "throw",
+]

@@ -50,7 +50,9 @@ class BulletArm:
         self.joints = [indices[name] for name in robot.joints]
         self._tool = indices[TOOL]
         locked = [name in world.settings.arm.locked for name in robot.joints]
-        self._effort = [float("inf") if lock else float(e) for e, lock in zip(robot.effort, locked, strict=True)]
+        self._effort = [
+            float("inf") if lock else float(e) for e, lock in zip(robot.effort, locked, strict=True)
+        ]
         pybullet.setJointMotorControlArray(
             self.body, self.joints, pybullet.VELOCITY_CONTROL, forces=[0.0] * robot.n, physicsClientId=client
         )
@@ -75,7 +77,9 @@ class BulletArm:
         """
         rate = self._rate
         wanted = [(v - now) * rate for v, now in zip(velocity, self.qd, strict=True)]
-        torque = pybullet.calculateInverseDynamics(self.body, self.q, self.qd, wanted, physicsClientId=self._client)
+        torque = pybullet.calculateInverseDynamics(
+            self.body, self.q, self.qd, wanted, physicsClientId=self._client
+        )
         clipped = any(map(_exceeds, torque, self._effort))
         if clipped:
             torque = [min(max(t, -limit), limit) for t, limit in zip(torque, self._effort, strict=True)]
@@ -91,7 +95,11 @@ class BulletArm:
         Bullet gives a link's velocity at its centre of mass; the tool link's is the tool point itself.
         """
         state = pybullet.getLinkState(
-            self.body, self._tool, computeLinkVelocity=1, computeForwardKinematics=1, physicsClientId=self._client
+            self.body,
+            self._tool,
+            computeLinkVelocity=1,
+            computeForwardKinematics=1,
+            physicsClientId=self._client,
         )
         return state[0], state[6]
 
@@ -103,7 +111,7 @@ def _exceeds(torque: float, limit: float) -> bool:
 def dynamics_urdf(robot: Robot, payload: float = 0.0) -> str:
     """A URDF of what the arm's motion depends on: its joints, and one inertia for each.
 
-    Without meshes it loads in a millisecond from any directory, and without fixed links it steps twice as fast.
+    Without meshes it loads in a millisecond, from any directory; without fixed links it steps faster.
     A massless last link `irl_ros_tool` marks the tool point.
 
     Args:
@@ -122,7 +130,12 @@ def dynamics_urdf(robot: Robot, payload: float = 0.0) -> str:
         element = _add_joint(root, joint.name, joint.kind, parent, joint.child, translation, rotation)
         ElementTree.SubElement(element, "axis", xyz=_numbers(joint.axis))
         if joint.kind != "continuous":
-            limit = {"lower": joint.lower, "upper": joint.upper, "effort": joint.effort, "velocity": joint.velocity}
+            limit = {
+                "lower": joint.lower,
+                "upper": joint.upper,
+                "effort": joint.effort,
+                "velocity": joint.velocity,
+            }
             ElementTree.SubElement(element, "limit", {k: repr(float(v)) for k, v in limit.items()})
         parent, rotation, translation = joint.child, np.eye(3), np.zeros(3)
     _add_link(root, TOOL, Inertia.point(0.0, np.zeros(3)))
@@ -179,7 +192,10 @@ def _load(text: str, robot: Robot, client: int) -> int:
         file.flush()
         try:
             return pybullet.loadURDF(
-                file.name, useFixedBase=True, flags=pybullet.URDF_USE_INERTIA_FROM_FILE, physicsClientId=client
+                file.name,
+                useFixedBase=True,
+                flags=pybullet.URDF_USE_INERTIA_FROM_FILE,
+                physicsClientId=client,
             )
         except pybullet.error as error:
             raise InputError(robot.urdf, f"PyBullet cannot load the arm ({error})") from None

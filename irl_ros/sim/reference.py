@@ -14,7 +14,9 @@ from torch import Tensor
 from irl_ros.sim.world import World
 
 AIR_DENSITY = 1.204  # kg/m³ at 20 °C
-TOLERANCE = 1e-3  # of limit violations: absolute in SI units, on top of the same share of velocity and acceleration
+TOLERANCE = (
+    1e-3  # of limit violations: absolute in SI units, on top of the same share of velocity and acceleration
+)
 
 
 class Reference:
@@ -127,7 +129,9 @@ class Flight:
         falling = velocity - self.g * self.h * count * down
         return self._at_rest(moved, falling, height, landed)
 
-    def _advance_with_drag(self, position: Tensor, velocity: Tensor, height: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _advance_with_drag(
+        self, position: Tensor, velocity: Tensor, height: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         landed = position[..., 2] <= height
         down = torch.tensor([0.0, 0.0, 1.0], device=position.device, dtype=position.dtype)
         for _ in range(self.steps):
@@ -135,7 +139,9 @@ class Flight:
             moved = position + self.h * faster
             down_now = ~landed & (moved[..., 2] <= height)
             fraction = (position[..., 2] - height) / (position[..., 2] - moved[..., 2]).clamp_min(1e-12)
-            moved = torch.where(down_now[..., None], position + fraction[..., None] * (moved - position), moved)
+            moved = torch.where(
+                down_now[..., None], position + fraction[..., None] * (moved - position), moved
+            )
             position = torch.where(landed[..., None], position, moved)
             velocity, landed = faster, landed | down_now
         return self._at_rest(position, velocity, height, landed)

@@ -166,7 +166,11 @@ def _check(s: WorldSettings, robot: Robot, where: str) -> None:
     def refuse(key: str, problem: str, cure: str = "") -> None:
         raise InputError(where, f"{key}: {problem}", cure)
 
-    for key, value in (("control_hz", s.control_hz), ("horizon", s.horizon), ("physics_steps", s.physics_steps)):
+    for key, value in (
+        ("control_hz", s.control_hz),
+        ("horizon", s.horizon),
+        ("physics_steps", s.physics_steps),
+    ):
         if value <= 0:
             refuse(key, f"must be positive, found {value}")
     for key, value in (("gravity", s.gravity), ("ball.mass", s.ball.mass), ("ball.radius", s.ball.radius)):
@@ -182,9 +186,17 @@ def _check(s: WorldSettings, robot: Robot, where: str) -> None:
     for key, scale in (("velocity", s.arm.velocity_scale), ("acceleration", s.arm.acceleration_scale)):
         array = np.asarray(scale, dtype=float)
         if array.ndim and array.shape != (robot.n,):
-            refuse(f"arm.{key}_scale", f"has {array.size} values", f"give one number or one for each of {robot.n} joints")
+            refuse(
+                f"arm.{key}_scale",
+                f"has {array.size} values",
+                f"give one number or one for each of {robot.n} joints",
+            )
         if (array <= 0).any() or (array > 1).any():
-            refuse(f"arm.{key}_scale", "must be above 0 and at most 1", "use arm.locked for a joint that does not move")
+            refuse(
+                f"arm.{key}_scale",
+                "must be above 0 and at most 1",
+                "use arm.locked for a joint that does not move",
+            )
     for joint in s.arm.locked:
         if joint not in robot.joints:
             raise InputError(where, *unknown_name("joint in arm.locked", joint, robot.joints))
