@@ -24,7 +24,8 @@ class JointActions:
         values: velocity commands as a share of the world's limits, in [-1, 1], [T, n].
         inferred: no command was recorded; these are what the motion shows.
         delay: s from a command's arrival to its effect, as far as the motion tells; NaN when inferred.
-        residual: root mean square of (velocity one step on as `Reference` answers the action − as recorded), rad/s.
+        residual: root mean square of (velocity one step on as `Reference` answers the action − as recorded),
+            rad/s.
         clipped: share of the joint commands beyond this world's limits.
     """
 
@@ -51,9 +52,9 @@ class ActionReader:
     ) -> JointActions:
         """Actions of the steps that begin at times[:-1].
 
-        An action is the command in force at the middle of its step, so that jitter of the command's time does not
-        skip or repeat one. A command acts after a delay (transport, the arm's own cycle), which is chosen such that
-        commands and motion agree best.
+        An action is the command in force at the middle of its step, so that jitter of the command's time does
+        not skip or repeat one. A command acts after a delay (transport, the arm's own cycle), which is chosen
+        such that commands and motion agree best.
 
         Args:
             commands: rad/s; None or none within `times`: the actions are inferred.
@@ -74,8 +75,9 @@ class ActionReader:
     def infer(self, qd: np.ndarray) -> np.ndarray:
         """Commands, rad/s [K, n], with which `Reference` reproduces the velocities qd [K + 1, n].
 
-        Reference ramps towards the command at the acceleration limit and stays there, so the command that leads to the
-        next velocity is that velocity; it falls short only where the arm accelerated harder than the world allows.
+        Reference ramps towards the command at the acceleration limit and stays there, so the command that
+        leads to the next velocity is that velocity; it falls short only where the arm accelerated harder than
+        the world allows.
         """
         return qd[1:]
 

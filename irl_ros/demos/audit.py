@@ -1,87 +1,192 @@
-"""What is in a recording, episode by episode, for people and for `irl-ros demos`."""
+"""What is in these bags: the verb `irl-ros demos`."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from irl_ros.demos.bag import find_bags
+from irl_ros.demos.demonstrations import nothing_usable
+from irl_ros.demos.episode_audit import EpisodeAudit, TopicAudit, audit_topic
+from irl_ros.demos.recording import Recording, read_recording
+from irl_ros.demos.throw_reader import Content, ThrowReader
+from irl_ros.errors import InputError
+from irl_ros.sim.world import World
 
-@dataclass(frozen=True)
-class TopicAudit:
-    """How a topic was recorded during an episode.
+__all__ = ["EpisodeAudit", "TopicAudit", "demos_report", "describe"]
 
-    Attributes:
-        count: messages.
-        rate: per s; 0 for fewer than two messages.
-        gap: the longest time without one, s.
+_COLUMNS = (
+    "episode",
+    "length",
+    "error",
+    "label",
+    "joints",
+    "gap",
+    "ball",
+    "commands",
+    "cut",
+    "padded",
+    "notes",
+)
+_UNITS = ("", "s", "cm", "", "Hz", "ms", "Hz", "Hz", "s", "s", "")
+
+
+def describe(paths: str | Path | Sequence[str | Path], world: World) -> dict[str, Any]:
+    """Plain values of all that is in the recordings; what is not known is None.
+
+    Keys: world, robot, episodes (usable), skipped, discarded, hit_10cm, hit_5cm (of the usable) and bags;
+    a bag has path, duration_s, topics, other_topics, other_joints, discarded and episodes (`EpisodeAudit`).
+
+    Raises:
+        InputError: as `load_demonstrations`; a bag whose episodes all have faults is described, not refused.
     """
+    reader = ThrowReader(world)
+    bags: list[dict[str, Any]] = []
+    audits: list[EpisodeAudit] = []
+    discarded = 0
+    for bag in find_bags(paths):
+        recording = read_recording(bag, world.robot)
+        content = reader.read(recording)
+        audits += content.audits
+        discarded += content.discarded
+        bags.append(_bag(recording, content))
+    if not audits and not discarded:
+        raise InputError(", ".join(b["path"] for b in bags[:3]), *nothing_usable([], 0))
+    usable = [audit for audit in audits if not audit.skipped]
+    error = np.array([audit.landing_error for audit in usable])
+    return {
+        "world": world.name,
+        "robot": world.robot.name,
+        "episodes": len(usable),
+        "skipped": len(audits) - len(usable),
+        "discarded": discarded,
+        "hit_10cm": float((error <= 0.10).mean()) if usable else None,
+        "hit_5cm": float((error <= 0.05).mean()) if usable else None,
+        "bags": bags,
+    }
 
-    count: int
-    rate: float
-    gap: float
 
+def demos_report(paths: str | Path | Sequence[str | Path], world: World, as_json: bool = False) -> str:
+    """What `irl-ros demos` prints: a table for people, or the JSON of `describe`.
 
-@dataclass(frozen=True)
-class EpisodeAudit:
-    """What an episode is and what was done to make a demonstration of it.
-
-    Attributes:
-        source: bag path # episode.
-        duration: of the recorded episode, s.
-        label: "success", "failure" or "" as the operator or recorder judged it.
-        skipped: why it is no demonstration; "" when it is one.
-        released: the ball left the hand.
-        release_delay: s from the command to open until the ball was free; NaN when not seen.
-        landing_error: horizontal distance of the measured landing from the target, m; infinite when it did not land.
-        landing_observed: the ball was tracked to the ground; otherwise its landing is predicted.
-        actions_inferred, command_delay, action_residual, actions_clipped: see `JointActions`.
-        velocities_recorded: False when joint velocities were differentiated from positions.
-        start: of the demonstration's window, s since the bag's first joint state.
-        cut_front, cut_motion, cut_back, padded: s; see `Window`.
-        topics: role → how it was recorded.
-        other_joints: joints in joint_states that are not this robot's.
+    Raises:
+        InputError: as `describe`.
     """
-
-    source: str
-    duration: float
-    label: str = ""
-    skipped: str = ""
-    released: bool = False
-    release_delay: float = float("nan")
-    landing_error: float = float("inf")
-    landing_observed: bool = False
-    actions_inferred: bool = False
-    command_delay: float = float("nan")
-    action_residual: float = float("nan")
-    actions_clipped: float = 0.0
-    velocities_recorded: bool = True
-    start: float = float("nan")
-    cut_front: float = 0.0
-    cut_motion: float = 0.0
-    cut_back: float = 0.0
-    padded: float = 0.0
-    topics: dict[str, TopicAudit] = field(default_factory=dict)
-    other_joints: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict:
-        """Plain values for JSON; a number that is not known is null."""
-        return _plain(asdict(self))
+    facts = describe(paths, world)
+    if as_json:
+        return json.dumps(facts, indent=2)
+    lines: list[str] = []
+    for bag in facts["bags"]:
+        lines += [*_heading(bag), *_table(bag["episodes"]), ""]
+    return "\n".join([*lines, _total(facts)])
 
 
-def audit_topic(times: np.ndarray, start: float, stop: float) -> TopicAudit:
-    """How often messages at `times`, s, came within [start, stop]."""
-    inside = np.sort(times[(times >= start) & (times <= stop)])
-    spans = np.diff(inside)
-    rate = (len(inside) - 1) / (inside[-1] - inside[0]) if len(inside) > 1 and inside[-1] > inside[0] else 0.0
-    return TopicAudit(len(inside), float(rate), float(spans.max()) if len(spans) else stop - start)
+def _bag(recording: Recording, content: Content) -> dict[str, Any]:
+    times = recording.joints.times
+    start, stop = float(times[0]), float(times[-1])
+    topics = {}
+    for role, topic in recording.topics.items():
+        seen = audit_topic(recording.arrivals[role], -np.inf, np.inf)
+        gap = seen.gap if np.isfinite(seen.gap) else None
+        topics[role] = {
+            "name": topic.name,
+            "type": topic.type,
+            "count": seen.count,
+            "rate": seen.rate,
+            "gap": gap,
+        }
+    return {
+        "path": str(recording.bag.path),
+        "duration_s": stop - start,
+        "topics": topics,
+        "other_topics": [topic.name for topic in recording.other],
+        "other_joints": list(recording.other_joints),
+        "discarded": content.discarded,
+        "episodes": [audit.as_dict() for audit in content.audits],
+    }
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
+def _heading(bag: dict[str, Any]) -> list[str]:
+    lines = [f"{bag['path']}  {bag['duration_s']:.1f} s"]
+    wide = max(len(topic["name"]) for topic in bag["topics"].values())
+    for role, topic in bag["topics"].items():
+        rate = f"{topic['rate']:6.1f} Hz" if topic["rate"] else " " * 9
+        lines.append(f"  {role:<12}  {topic['name']:<{wide}}  {topic['count']:6d}  {rate}")
+    missing = [r for r in ("commands", "gripper", "ball", "target", "episodes") if r not in bag["topics"]]
+    for label, names in (("not recorded", missing), ("not read", bag["other_topics"])):
+        if names:
+            lines.append(f"  {label}: {', '.join(names)}")
+    if bag["other_joints"]:
+        lines.append(f"  other joints: {', '.join(bag['other_joints'])}")
+    if bag["discarded"]:
+        lines.append(f"  discarded by the operator: {bag['discarded']}")
+    return lines
+
+
+def _table(episodes: Sequence[dict[str, Any]]) -> list[str]:
+    if not episodes:
+        return []
+    rows = [_COLUMNS, _UNITS, *map(_row, episodes)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
+    left = {3, len(_COLUMNS) - 1}
+    return [
+        "  "
+        + "  ".join(
+            x.ljust(w) if i in left else x.rjust(w) for i, (x, w) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _row(e: dict[str, Any]) -> tuple[str, ...]:
+    def rate(role: str) -> str:
+        return f"{e['topics'][role]['rate']:.0f}" if role in e["topics"] else "-"
+
+    number = e["source"].rpartition("# ")[2]
+    gap = f"{1000 * e['topics']['joint_states']['gap']:.0f}" if "joint_states" in e["topics"] else "-"
+    if e["skipped"]:
+        empty = ("-", e["label"] or "-", rate("joint_states"), gap, rate("ball"), rate("commands"), "-", "-")
+        return (number, f"{e['duration']:.2f}", *empty, f"skipped: {e['skipped']}")
+    error = "-" if e["landing_error"] is None else f"{100 * e['landing_error']:.1f}"
+    cut, padded = f"{e['cut_front'] + e['cut_back']:.2f}", f"{e['padded']:.2f}"
+    label = e["label"] or "-"
+    rates = (rate("joint_states"), gap, rate("ball"), rate("commands"))
+    return (number, f"{e['duration']:.2f}", error, label, *rates, cut, padded, "; ".join(_notes(e)))
+
+
+def _notes(e: dict[str, Any]) -> list[str]:
+    error = float("inf") if e["landing_error"] is None else e["landing_error"]
+    notes = []
+    if e["label"] and (e["label"] == "success") != (error <= 0.10):
+        notes.append(f"labelled {e['label']}, measured otherwise")
+    if not e["released"]:
+        notes.append("never released")
+    elif not e["landing_observed"]:
+        notes.append("landing predicted")
+    if e["cut_motion"]:
+        notes.append(f"{e['cut_motion']:.2f} s of the motion cut")
+    if e["actions_inferred"]:
+        notes.append("actions inferred")
+    elif e["command_delay"]:
+        notes.append(f"commands act {1000 * e['command_delay']:.0f} ms late")
+    if e["action_residual"] is not None and e["action_residual"] > 0.1:
+        notes.append(f"actions miss the motion by {e['action_residual']:.2f} rad/s")
+    if e["release_delay"] is not None and abs(e["release_delay"]) > 0.01:
+        notes.append(f"ball leaves {1000 * e['release_delay']:.0f} ms after the command")
+    if e["actions_clipped"] > 0:
+        notes.append(f"{e['actions_clipped']:.0%} of the commands above this world's limits")
+    if not e["velocities_recorded"]:
+        notes.append("velocities differentiated")
+    return notes
+
+
+def _total(facts: dict[str, Any]) -> str:
+    parts = [f"{facts['episodes']} episodes for robot {facts['robot']}"]
+    if facts["hit_10cm"] is not None:
+        parts.append(f"{facts['hit_10cm']:.0%} within 10 cm, {facts['hit_5cm']:.0%} within 5 cm")
+    parts += [f"{facts[key]} {key}" for key in ("skipped", "discarded") if facts[key]]
+    return "; ".join(parts)

@@ -113,7 +113,8 @@ def read_bag(bag: Bag, roles: Mapping[str, tuple[str, str]]) -> RawMessages:
     Topics match by their last parts, so /robot1/joint_states is joint_states.
 
     Raises:
-        InputError: the bag is damaged or empty, a topic has another type than expected, or two topics match one role.
+        InputError: the bag is damaged or empty, a topic has another type than expected, or two topics match
+        one role.
     """
     topics: dict[str, Topic] = {}
     messages: dict[str, list[tuple[int, Any]]] = {}
@@ -167,7 +168,7 @@ def _bag_with_metadata(folder: Path) -> Bag:
             raise InputError(path, f"names the file '{file.name}', which is missing")
     if not files:
         raise InputError(path, "relative_file_paths: names no file")
-    # Files are opened one by one, not through metadata.yaml: it may disagree with them after `ros2 bag reindex`.
+    # Files are opened one by one: after `ros2 bag reindex` metadata.yaml may disagree with them
     return Bag(folder, (folder,) if compressed else tuple(files))
 
 

@@ -54,8 +54,8 @@ class Landing:
     Attributes:
         time: s, on the samples' clock.
         position: m, [3]; z is the target height.
-        path, path_start: how it got there from its last sample in the air (or from the hand, when not tracked), and
-            when that was, s.
+        path, path_start: how it got there from its last sample in the air (or from the hand, when not
+            tracked), and when that was, s.
         observed: the ball was seen to come down; otherwise `path` continues it from where it was last seen.
     """
 
@@ -90,7 +90,7 @@ def _steps_with_drag(
     p, v = torch.as_tensor(position), torch.as_tensor(velocity)
     times, positions, velocities = [0.0], [p.numpy()], [v.numpy()]
     while p[2] > height:
-        _, v = flight.drag_step(v, down)
+        v = v + flight.h * (flight.drag_acceleration(v) - flight.g * down)
         moved = p + flight.h * v
         share = 1.0
         if moved[2] <= height:  # as Flight: linear within the step
@@ -122,8 +122,8 @@ def observe_landing(
         released: s; samples before it are the hand's.
         height: of the target plane, m.
 
-    The first sample on the plane, or the first that has bounced (a real ball's centre stays a radius above the floor),
-    ends the flight; from the last sample before it `Flight` finds the point on the plane.
+    The first sample on the plane, or the first that has bounced (a real ball's centre stays a radius above
+    the floor), ends the flight; from the last sample before it `Flight` finds the point on the plane.
     """
     first = int(np.searchsorted(times, released - 1e-9))
     if first >= len(times):
@@ -168,7 +168,8 @@ def trace_release(
         tool_velocity: of the tool point at `candidates`, m/s [C, 3].
 
     Returns:
-        s: `told` where that matches as well as any; None when too little of the flight was seen or nothing matches.
+        s: `told` where that matches as well as any; None when too little of the flight was seen or nothing
+            matches.
         Drag is ignored over the fitted flight.
     """
     end = int(np.searchsorted(ball.times, landing.path_start + 1e-9))

@@ -1,8 +1,8 @@
 """One clock for a recording: the one that stamps joint_states.
 
-A bag knows two times of a message: when it was received (the recorder's clock) and, for stamped messages, when it was
-measured (header.stamp, which is simulation time under use_sim_time). Commands have no stamp. So receive times are
-carried over to the joints' clock along the joint_states messages, which have both.
+A bag knows two times of a message: when it was received (the recorder's clock) and, for stamped messages,
+when it was measured (header.stamp, which is simulation time under use_sim_time). Commands have no stamp. So
+receive times are carried over to the joints' clock along the joint_states messages, which have both.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Clock:
     def from_stamps(self, stamped: np.ndarray, received: np.ndarray, latched: bool = False) -> np.ndarray:
         """Header stamps, ns [M], on the joints' clock, s [M].
 
-        A topic whose stamps cannot come from the joints' clock (unset, or wall time beside simulation time) is placed
-        by its receive times instead.
+        A message whose stamp cannot come from the joints' clock (unset, or wall time beside simulation time)
+        is placed by its receive time instead.
 
         Args:
             latched: the topic is transient local, so a message may be much older than its arrival.

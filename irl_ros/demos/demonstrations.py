@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from irl_ros.demos.audit import EpisodeAudit
 from irl_ros.demos.bag import find_bags
+from irl_ros.demos.episode_audit import EpisodeAudit
 from irl_ros.demos.recording import read_recording
 from irl_ros.demos.throw_reader import ThrowReader
 from irl_ros.errors import InputError
@@ -24,8 +24,8 @@ class Demonstrations:
 
     Attributes:
         world: the robot and the control grid they were put on.
-        throws: states [M, T + 1], actions [M, T, n + 1] in [-1, 1] (release −1 before, +1 from the release step on),
-            outcome [M] as measured from the ball; float32 on the CPU.
+        throws: states [M, T + 1], actions [M, T, n + 1] in [-1, 1] (release −1 before, +1 from the release
+            step on), outcome [M] as measured from the ball; float32 on the CPU.
         labels: "success", "failure" or "" (not judged), [M].
         sources: bag path # episode, [M].
         actions_inferred: at least one throw came without commands; its actions are what the motion shows.
@@ -126,7 +126,7 @@ def load_demonstrations(paths: str | Path | Sequence[str | Path], world: World) 
         skipped += [a for a in content.audits if a.skipped]
     if not throws:
         where = ", ".join(str(b.path) for b in bags[:3]) + (" …" if len(bags) > 3 else "")
-        raise InputError(where, *_nothing(skipped, discarded))
+        raise InputError(where, *nothing_usable(skipped, discarded))
     return Demonstrations(
         world,
         Throws.cat(throws),
@@ -137,7 +137,8 @@ def load_demonstrations(paths: str | Path | Sequence[str | Path], world: World) 
     )
 
 
-def _nothing(skipped: Sequence[EpisodeAudit], discarded: int) -> tuple[str, str]:
+def nothing_usable(skipped: Sequence[EpisodeAudit], discarded: int) -> tuple[str, str]:
+    """Problem and cure of recordings that give no demonstration."""
     if skipped:
         return f"has no usable episode: {skipped[0].source} {skipped[0].skipped}", "record again"
     if discarded:

@@ -1,4 +1,4 @@
-"""Cuts a recording into episodes: by irl/episode, or where that is missing by release and landing of the ball."""
+"""Cuts a recording into episodes: by irl/episode, or where that is missing by release and landing."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _by_events(
 
 
 def _told(recording: Recording, resampler: Resampler, start: float, stop: float) -> float | None:
-    """When within [start, stop] the gripper was told to throw: of several openings, the one at the highest speed."""
+    """When in [start, stop] the gripper was told to throw: of several openings, the one at top speed."""
     inside = recording.openings[(recording.openings >= start) & (recording.openings <= stop)]
     if len(inside):
         speed = np.linalg.norm(resampler.tool(recording.joints, inside)[1], axis=-1)

@@ -68,10 +68,11 @@ def hold(times: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def differentiate(times: np.ndarray, x: np.ndarray, span: float) -> np.ndarray:
-    """Velocity [K, d] of samples x [K, d] at `times` [K] from the past only, so that live and recorded data agree.
+    """Velocity [K, d] of samples x [K, d] at `times` [K] from the past only, so that live and recorded data
+    agree.
 
-    The slope at the end of the parabola through three samples, each at least `span` s apart: second order like a
-    central difference, and close samples do not blow up the noise.
+    The slope at the end of the parabola through three samples, each at least `span` s apart: second order
+    like a central difference, and close samples do not blow up the noise.
     """
     j1 = np.searchsorted(times, times - span + 1e-9, side="right") - 1
     j2 = np.where(j1 >= 0, j1[j1], -1)

@@ -80,7 +80,8 @@ def read_recording(bag: Bag, robot: Robot) -> Recording:
     """The recording of `robot` in a bag.
 
     Raises:
-        InputError: the bag is damaged, empty, of another robot, or lacks joint_states; a command has the wrong length.
+        InputError: the bag is damaged, empty, of another robot, or lacks joint_states; a command has the
+        wrong length.
     """
     raw = read_bag(bag, roles_of(robot))
     joints, clock, others, recorded = _joints(raw, robot)
@@ -134,9 +135,9 @@ def _joints(raw: RawMessages, robot: Robot) -> tuple[Track, Clock, tuple[str, ..
             rows.append(picked)
     if not rows:
         missing = [j for j in robot.joints if j not in names]
-        problem = f"joint_states has the joints {', '.join(names) or '(none)'}, not {', '.join(missing or robot.joints)}"
+        problem = f"joint_states has the joints {', '.join(names) or '(none)'}, not {', '.join(missing)}"
         if not missing:
-            problem = f"no joint_states message has all joints of {robot.name} ({', '.join(robot.joints)}) with positions"
+            problem = f"no joint_states message has positions of all joints ({', '.join(robot.joints)})"
         raise InputError(
             raw.bag.path, problem, f"the world's robot is {robot.name}; choose the robot that was recorded"
         )
@@ -166,7 +167,7 @@ def _commands(raw: RawMessages, robot: Robot, clock: Clock) -> tuple[np.ndarray,
 
 
 def _openings(raw: RawMessages, clock: Clock) -> tuple[np.ndarray, np.ndarray]:
-    """Times of the commands that open a closed gripper (value > 0 after one that is not), and of all of them."""
+    """Times of the commands that open a closed gripper (value > 0 after one that is not), and of all."""
     messages = [(t, m) for t, m in raw.messages.get("gripper", []) if len(m.data)]
     if not messages:
         return np.zeros(0), np.zeros(0)

@@ -28,7 +28,7 @@ class JointOrder:
     def pick(
         self, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float]
     ) -> tuple[np.ndarray, np.ndarray] | None:
-        """q (rad) and qd (rad/s; NaN where not given), each [n]; None when the message is not about this robot."""
+        """q (rad) and qd (rad/s; NaN where not given), each [n]; None when it is not about this robot."""
         key = tuple(names)
         if key not in self._indices:
             found = {name: i for i, name in enumerate(names)}
@@ -51,7 +51,8 @@ class Motion:
 
     Attributes:
         joints: [K, n].
-        ball: [L, 3] in the world frame; None when nobody tracked it, then it is where kinematics and `Flight` put it.
+        ball: [L, 3] in the world frame; None when nobody tracked it, then it is where kinematics and `Flight`
+            put it.
         target: m, [3].
         released: s; infinite while held.
         landing: None while unknown.
@@ -82,7 +83,7 @@ class Resampler:
         return p.numpy(), v.numpy()
 
     def landing(self, joints: Track, ball: Track | None, released: float, height: float) -> Landing | None:
-        """Where a ball released at `released` s lands: as observed, or from the hand by `Flight` when not tracked."""
+        """Where a ball released at `released` s lands: as observed; if not tracked, by `Flight`."""
         if not np.isfinite(released):
             return None
         seen = None
@@ -96,8 +97,8 @@ class Resampler:
     def sample(self, motion: Motion, times: np.ndarray) -> dict[str, np.ndarray]:
         """q, qd [M, n], ball_position, ball_velocity [M, 3], held, landed [M] at `times` [M], s.
 
-        Joints are interpolated; outside their samples the nearest one is held. The ball is as recorded until the
-        last sample in the air, then falls by `Flight`, then rests where it landed.
+        Joints are interpolated; outside their samples the nearest one is held. The ball is as recorded until
+        the last sample in the air, then falls by `Flight`, then rests where it landed.
         """
         q, qd = hermite(motion.joints.times, motion.joints.x, motion.joints.v, times)
         held = times <= motion.released + _EPS
@@ -114,7 +115,8 @@ class Resampler:
             elapsed = times[after] - motion.landing.path_start
             position[after], velocity[after] = motion.landing.path.at(elapsed)
             velocity[landed] = 0.0
-        return dict(q=q, qd=qd, ball_position=position, ball_velocity=velocity, held=held, landed=landed)
+        ball = {"ball_position": position, "ball_velocity": velocity}
+        return {"q": q, "qd": qd, **ball, "held": held, "landed": landed}
 
     @staticmethod
     def as_state(
@@ -204,8 +206,8 @@ class LiveState:
     def at(self, time: float, dtype: torch.dtype = torch.float32) -> tuple[State | None, Staleness]:
         """The state at `time`, leading shape [1], and how old what it rests on is.
 
-        Newer than the newest joint state it is carried on at that velocity for at most one control step; then it is
-        held, and the staleness tells. None while a joint state or the target is missing.
+        Newer than the newest joint state it is carried on at that velocity for at most one control step; then
+        it is held, and the staleness tells. None while a joint state or the target is missing.
         """
         staleness = self.staleness(time)
         if staleness.missing or self._target is None:
@@ -217,7 +219,7 @@ class LiveState:
             ball = None if ball is None else _carried_on(ball, time, self.world.dt)
         else:
             landing = self._landing or self._resampler.landing(joints, ball, self._released, self._target[2])
-            if self._is_settled(landing, time):
+            if landing is not None and self._is_settled(landing, time):
                 self._landing = landing
         motion = Motion(joints, ball, self._target, self._released, landing)
         phase = np.clip((time - self._begun) / (self.world.horizon * self.world.dt), 0.0, 1.0)

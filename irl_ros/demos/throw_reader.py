@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from irl_ros.demos.actions import ActionReader, JointActions
-from irl_ros.demos.audit import EpisodeAudit, audit_topic
 from irl_ros.demos.ball_flight import Landing, trace_release
+from irl_ros.demos.episode_audit import EpisodeAudit, audit_topic
 from irl_ros.demos.episodes import Episode, distance_to_tool, find_episodes, target_at
 from irl_ros.demos.interpolation import Track
 from irl_ros.demos.recording import Recording
@@ -26,7 +26,7 @@ _WATCH = 2.0  # s after an episode's end in which its ball may still come down
 
 @dataclass(frozen=True)
 class Content:
-    """What a recording holds: throws (leading shape [1] each), audits of all its episodes, and discarded ones."""
+    """A recording's throws (leading shape [1] each), audits of all episodes, and how many were discarded."""
 
     throws: list[Throws]
     audits: list[EpisodeAudit]
@@ -66,7 +66,7 @@ class ThrowReader:
         """
         episodes, discarded = find_episodes(recording, self._resampler)
         if episodes and not len(recording.targets.times):
-            cure = "record the topic `target`; it is published once, so start recording with transient-local durability"
+            cure = "record the topic `target` with transient-local durability: it may be published only once"
             raise InputError(recording.bag.path, "has no target message", cure)
         throws, audits = [], []
         for episode in episodes:
@@ -113,7 +113,7 @@ class ThrowReader:
         return throw, audit
 
     def _release(self, recording: Recording, episode: Episode, target: np.ndarray) -> _Release | None:
-        """The release of an episode. Where the ball was tracked its flight tells; the command alone would be early."""
+        """The release of an episode. A tracked ball's flight tells it; the command alone would be early."""
         if episode.told is None:
             return None
         joints, ball = recording.joints, recording.ball
@@ -141,7 +141,7 @@ class ThrowReader:
         return _Release(left, left - episode.told, landing)
 
     def _anchor(self, joints: Track, time: float) -> float:
-        """`time` moved to the nearest joint state, so that joints sampled at the control rate need no interpolation."""
+        """`time` moved to the nearest joint state: then joints recorded at the control rate stay exact."""
         nearest = joints.times[np.abs(joints.times - time).argmin()]
         return float(nearest if abs(nearest - time) <= 0.5 * self.world.dt + 1e-6 else time)
 
@@ -236,21 +236,21 @@ class ThrowReader:
         dt = self.world.dt
         facts: dict = {}
         if window is not None and actions is not None and outcome is not None:
-            facts = dict(
-                released=release is not None,
-                release_delay=float("nan") if release is None else release.delay,
-                landing_error=float(outcome.error),
-                landing_observed=release is not None and release.landing.observed,
-                actions_inferred=actions.inferred,
-                command_delay=actions.delay,
-                action_residual=actions.residual,
-                actions_clipped=actions.clipped,
-                start=start,
-                cut_front=window.cut_front * dt,
-                cut_motion=window.cut_motion * dt,
-                cut_back=window.cut_back * dt,
-                padded=window.padded * dt,
-            )
+            facts = {
+                "released": release is not None,
+                "release_delay": float("nan") if release is None else release.delay,
+                "landing_error": float(outcome.error),
+                "landing_observed": release is not None and release.landing.observed,
+                "actions_inferred": actions.inferred,
+                "command_delay": actions.delay,
+                "action_residual": actions.residual,
+                "actions_clipped": actions.clipped,
+                "start": start,
+                "cut_front": window.cut_front * dt,
+                "cut_motion": window.cut_motion * dt,
+                "cut_back": window.cut_back * dt,
+                "padded": window.padded * dt,
+            }
         return EpisodeAudit(
             source=f"{recording.bag.path} # {episode.number}",
             duration=episode.stop - episode.start,

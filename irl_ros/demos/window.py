@@ -11,7 +11,7 @@ LEAD = 2
 TAIL = 5
 """Control steps of the landed ball at rest kept inside the horizon."""
 REST_RUN = 5
-"""Control steps the arm stands still to count as resting; a throw that swings back passes through standstill."""
+"""Control steps the arm stands still to count as resting; a throw that swings back passes through a stop."""
 REST_SPEED = 0.02
 """Share of its velocity limit below which a joint stands still."""
 
@@ -40,8 +40,9 @@ def choose_window(
 ) -> Window:
     """The window of an episode that has the control steps first … first + len(resting) − 1.
 
-    It starts a little before the motion's onset if the landing then still fits into the horizon; otherwise it is cut
-    from the front until the landing and a few steps of rest are inside. The release is inside in any case.
+    It starts a little before the motion's onset if the landing then still fits into the horizon; otherwise it
+    is cut from the front until the landing and a few steps of rest are inside. The release is inside in any
+    case.
 
     Args:
         resting: the arm stands still at that step, bool [K].

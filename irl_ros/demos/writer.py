@@ -33,8 +33,8 @@ _FOREVER = QosTime(9223372036, 854775807)  # rosbag2's infinite duration
 class EpisodeBagWriter:
     """Writes one rosbag2 directory: MCAP, metadata.yaml, embedded message definitions.
 
-    It grows in a hidden folder beside its final place and is renamed when it is closed, so a reader (or a crash) never
-    sees half a bag. As a context manager it closes at the end and discards when the block raises.
+    It grows in a hidden folder beside its final place and is renamed when it is closed, so nobody ever sees
+    half a bag, not even after a crash. As a context manager it closes at the end and discards on an exception.
 
     Args:
         path: the bag's folder; must not exist yet. Parents are made.
@@ -134,7 +134,7 @@ def _qos(topic: str) -> Qos:
     return Qos(
         history=QosHistory.KEEP_LAST,
         depth=1 if topic.endswith("target") else 10,
-        reliability=QosReliability.RELIABLE,  # a reliable player serves reliable and best-effort listeners alike
+        reliability=QosReliability.RELIABLE,  # when played back it reaches best-effort listeners too
         durability=QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
         deadline=_FOREVER,
         lifespan=_FOREVER,
