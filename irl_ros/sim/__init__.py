@@ -2,6 +2,7 @@
 
 from irl_ros.sim.batch_world import BatchWorld
 from irl_ros.sim.bullet_world import BulletWorld
+from irl_ros.sim.camera import render_throw
 from irl_ros.sim.pool import BulletPool
 from irl_ros.sim.rollout import Simulator, throw
 from irl_ros.sim.state import Outcome, State, Throws
@@ -17,5 +18,6 @@ __all__ = [
     "Throws",
     "World",
     "load_world",
+    "render_throw",
     "throw",
 ]

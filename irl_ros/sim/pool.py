@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 import types
@@ -65,11 +66,15 @@ class BulletPool:
         start: tuple[Tensor, Tensor] | None = None,
     ) -> Throws:
         """Whole throws at any number of targets, some at a time. As `rollout.throw`."""
-        size = AT_ONCE * len(self._pipes)
-        parts = []
-        for i in range(0, targets.shape[0], size):
-            begin = None if start is None else (start[0][i : i + size], start[1][i : i + size])
-            parts.append(rollout.throw(self, policy, targets[i : i + size], begin))
+        size, parts = AT_ONCE * len(self._pipes), []
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # more would only get in the processes' way: twice as slow on two cores
+        try:
+            for i in range(0, targets.shape[0], size):
+                begin = None if start is None else (start[0][i : i + size], start[1][i : i + size])
+                parts.append(rollout.throw(self, policy, targets[i : i + size], begin))
+        finally:
+            torch.set_num_threads(threads)
         return Throws.cat(parts)
 
     def reset(self, targets: Tensor, start: tuple[Tensor, Tensor] | None = None) -> State:
@@ -141,19 +146,17 @@ def _without_main() -> Iterator[None]:
 
 def _serve(pipe: Connection, world: World) -> None:
     """What a process of the pool does until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, whose end closes the pipe
     torch.set_num_threads(1)  # the cores are taken by the processes
     simulator = BulletWorld(world)
-    while True:
-        try:
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
             verb, arrays = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
-            return
-        try:
-            pipe.send(_do(simulator, verb, [torch.from_numpy(a) for a in arrays]))
-        except KeyboardInterrupt:
-            return
-        except Exception:
-            pipe.send(traceback.format_exc())
+            try:
+                answer: Arrays | str = _do(simulator, verb, [torch.from_numpy(a) for a in arrays])
+            except Exception:
+                answer = traceback.format_exc()
+            pipe.send(answer)
 
 
 def _do(simulator: BulletWorld, verb: str, rows: list[Tensor]) -> Arrays:
