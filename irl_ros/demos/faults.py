@@ -1,12 +1,14 @@
-"""What a person does wrong: late, tired, trembling, a little different every time. Correlated, never white noise.
+"""What a person does wrong: late, tired, trembling, a little different every time. Correlated, never white.
 
-White noise on actions is averaged away by anyone who imitates; what people do is not. Most faults here belong to a
-whole throw (its strength, its release) and follow the throw before; within a throw they are band-limited.
+White noise on actions is averaged away by anyone who imitates; what people do is not. Most faults here belong to
+a whole throw (its strength, its release) and follow the throw before; within a throw they are band-limited.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,7 +35,7 @@ class OperatorSettings:
     skill: float = 0.5
     """0 a novice, 1 never errs: scales all random errors but tremor and misses; 0.5 as given below."""
     tempo: float = 1.0
-    """Pace of the swing; 1 releases about 0.65 s after onset."""
+    """Pace of the swing; 1 releases about 0.6 s after onset."""
     reaction: float = 0.25
     """From seeing the target to moving, and from seeing an error of the arm to correcting it."""
     reaction_spread: float = 0.15
@@ -100,7 +102,7 @@ class Faults:
         synergy: factor on each joint's share, [..., n].
         pace: factor on all durations, [...].
         release: how much later than meant the hand opens, s, [...].
-        tremor, wander: waves (amplitude as share of full stick, frequency in Hz, phase in rad), [..., 3, WAVES, n].
+        tremor, wander: waves: amplitude (share of full stick), frequency (Hz), phase (rad), [..., 3, WAVES, n].
     """
 
     reaction: Tensor
@@ -111,6 +113,12 @@ class Faults:
     release: Tensor
     tremor: Tensor
     wander: Tensor
+
+    @classmethod
+    def stack(cls, items: Sequence[Faults]) -> Faults:
+        """Faults of several throws along a new first leading dimension."""
+        names = [f.name for f in dataclasses.fields(cls)]
+        return cls(**{n: torch.stack([getattr(i, n) for i in items]) for n in names})
 
 
 class Person:
@@ -152,7 +160,7 @@ class Person:
             if kind < 0.35:
                 release = release - 0.12 - 0.08 * size
             elif kind < 0.6:
-                release = release + 0.06 + 0.05 * size
+                release = release + 0.05 + 0.05 * size
             else:
                 strength = strength - 0.25 - 0.25 * size
         self.throws += 1

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from irl_ros.demos.faults import Faults, OperatorSettings, Person, waves_at
-from irl_ros.demos.habit import FEEDBACK_LEAD, find_habit
+from irl_ros.demos.habit import find_habit, stick
 from irl_ros.demos.swing import Swing, minimum_jerk
+from irl_ros.demos.window import REST_SPEED, choose_window
 from irl_ros.sim import BatchWorld, Simulator, State, Throws, World
 from irl_ros.sim.batch_world import outcome_of
 
-LEAD_IN = 2
-"""Control steps at rest before the first motion in an offline demonstration."""
-STILL = 0.01
-"""Share of full stick that does not move the arm: a joystick's dead band."""
+DEAD_BAND = 0.01
+"""Share of full stick that does not move the arm."""
 GRID = 0.01
 """Time grid of the intended motion, s."""
 
@@ -53,15 +53,12 @@ class Plan:
         self._grid = self._intended()
 
     def _intended(self) -> Tensor:
-        """Joint positions every GRID seconds from onset on, [..., K, n]: the stick ends at full speed."""
-        count = int(float(self.swing.end.max()) / GRID) + 2
-        places, q = (
-            [self.swing.position(torch.zeros_like(self.onset))],
-            self.swing.position(torch.zeros_like(self.onset)),
-        )
-        for k in range(count):
-            t = torch.full_like(self.onset, (k + 0.5) * GRID)
-            q = q + GRID * torch.minimum(torch.maximum(self.swing.velocity(t), -self._limit), self._limit)
+        """Joint positions every GRID seconds from onset on, [..., K, n]: a stick ends at full speed."""
+        q = self.swing.position(torch.zeros_like(self.onset))
+        places = [q]
+        for k in range(int(float(self.swing.end.max()) / GRID) + 2):
+            velocity = self.swing.velocity(torch.full_like(self.onset, (k + 0.5) * GRID))
+            q = q + GRID * torch.minimum(torch.maximum(velocity, -self._limit), self._limit)
             places.append(q)
         return torch.stack(places, -2)
 
@@ -83,18 +80,16 @@ class Plan:
         Returns:
             Action [..., n + 1] in [-1, 1]: joint velocities as a share of the world's limits, then release.
         """
-        self._seen.append((t, state.q.to(torch.float32)))
+        self._seen.append((t, state.q.to("cpu", torch.float32)))
         since = t - self.onset
-        stick = self._share(self.swing.velocity(since + FEEDBACK_LEAD * self.world.dt))
-        active = self._activity(since)[..., None]
-        joints = stick + active * (self._share(self._correction(t)) + self._unsteady(t))
-        joints = torch.where(joints.abs() < STILL, torch.zeros_like(joints), joints).clamp(-1.0, 1.0)
-        release = torch.where(t >= self.release_time - 1e-9, 1.0, -1.0)
+        # a command holds for a control period: the velocity in its middle is the right one
+        velocity = self.swing.velocity(since + 0.5 * self.world.dt)
+        joints = stick(velocity, self._limit)
+        slips = stick(self._correction(t), self._limit) + self._unsteadiness(t)
+        joints = joints + self._activity(since)[..., None] * slips
+        joints = torch.where(joints.abs() < DEAD_BAND, torch.zeros_like(joints), joints).clamp(-1.0, 1.0)
+        release = torch.where(t >= self.release_time - 1e-6, 1.0, -1.0)
         return torch.cat((joints, release.expand(joints.shape[:-1])[..., None]), -1)
-
-    def _share(self, velocity: Tensor) -> Tensor:
-        moves = self._limit > 0  # a locked joint has no speed
-        return torch.where(moves, velocity / self._limit.clamp_min(1e-6), torch.zeros_like(velocity))
 
     def _activity(self, since: Tensor) -> Tensor:
         """1 while the hand works, fading in at onset and out after the swing: a resting hand lets the stick go."""
@@ -110,22 +105,21 @@ class Plan:
             return torch.zeros_like(q)
         return self.settings.correction * (self.intended_position(when) - q)
 
-    def _unsteady(self, t: float) -> Tensor:
+    def _unsteadiness(self, t: float) -> Tensor:
         now = torch.full_like(self.onset, t)
         return waves_at(self.faults.tremor, now) + waves_at(self.faults.wander, now)
 
     @classmethod
-    def together(cls, plans: list[Plan]) -> Plan:
-        """N plans as one with leading shape [N]."""
-
-        def stack(items: list):
-            names = [f.name for f in dataclasses.fields(items[0])]
-            return type(items[0])(**{n: torch.stack([getattr(i, n) for i in items]) for n in names})
-
-        swing = stack([dataclasses.replace(p.swing, home=p.swing.home) for p in plans])
-        swing = dataclasses.replace(swing, home=plans[0].swing.home)
-        target = torch.stack([p.target for p in plans])
-        return cls(plans[0].world, plans[0].settings, target, swing, stack([p.faults for p in plans]))
+    def together(cls, plans: Sequence[Plan]) -> Plan:
+        """Plans of one person as one with a new first leading dimension."""
+        first = plans[0]
+        return cls(
+            first.world,
+            first.settings,
+            torch.stack([p.target for p in plans]),
+            Swing.stack([p.swing for p in plans]),
+            Faults.stack([p.faults for p in plans]),
+        )
 
 
 class SyntheticOperator:
@@ -157,9 +151,9 @@ class SyntheticOperator:
         habit = self.habits[int(torch.randint(len(self.habits), (), generator=self._choice))]
         faults = self.person.next_throw()
         swing = habit.aimed(self._perceived(target, faults.aim))
-        factor = torch.ones_like(swing.amplitude)
-        factor[0], factor[1] = faults.synergy * faults.strength, faults.synergy * faults.strength
-        swing = dataclasses.replace(swing, amplitude=swing.amplitude * factor).slower(faults.pace)
+        amplitude = swing.amplitude * torch.ones_like(faults.synergy)
+        amplitude[:2] *= faults.strength * faults.synergy  # the turn goes where it is aimed
+        swing = dataclasses.replace(swing, amplitude=amplitude).slower(faults.pace)
         return Plan(self.world, self.settings, target, swing, faults)
 
     @staticmethod
@@ -186,7 +180,7 @@ def demonstrate(
         simulator: BulletWorld (takes them one by one), or another; default BatchWorld.
 
     Returns:
-        Throws with actions as commanded. Each begins at home, LEAD_IN control steps before the first motion.
+        Throws with actions as commanded, cut by `choose_window` as recordings are: from a little before the motion.
     """
     operator = SyntheticOperator(world, operator_settings, seed)
     targets = world.sample_targets(episodes, torch.Generator().manual_seed(seed))
@@ -200,25 +194,28 @@ def demonstrate(
 def _watch(simulator: Simulator, plan: Plan) -> Throws:
     """Whole episodes of N plans, each cut to the horizon around its throw."""
     world = simulator.world
-    steps = (
-        max(
-            int(float(plan.duration.max()) / world.dt),
-            int(float(plan.onset.max()) / world.dt) + world.horizon,
-        )
-        + 1
-    )
+    # enough to cut a whole horizon from the last onset on
+    longest = max(float(plan.duration.max()), float(plan.onset.max()) + (world.horizon + 1) * world.dt)
     states, actions = [simulator.reset(plan.target)], []
-    for k in range(steps):
+    for k in range(int(longest / world.dt) + 1):
         actions.append(plan.command(k * world.dt, states[-1]).to(simulator.device))
         states.append(simulator.step(actions[-1]))
-    outcome = simulator.outcome()
-    commanded = torch.stack(actions, 1)
-    first = (commanded[..., :-1].abs() > 0).any(-1).float().argmax(1)
-    begin = (first - LEAD_IN).clamp_min(0)
-    window = begin[:, None] + torch.arange(world.horizon + 1, device=begin.device)
-    row = torch.arange(len(begin), device=begin.device)[:, None]
-    shown = State.stack(states, 1)[row, window]
-    phase = torch.arange(world.horizon + 1, device=begin.device) / world.horizon
+    whole, commanded, outcome = State.stack(states, 1), torch.stack(actions, 1), simulator.outcome()
+    starts = torch.tensor([_window_start(world, whole[i]) for i in range(len(commanded))])
+    window = (starts[:, None] + torch.arange(world.horizon + 1)).to(simulator.device)
+    row = torch.arange(len(commanded), device=simulator.device)[:, None]
+    shown = whole[row, window]
+    phase = torch.arange(world.horizon + 1, device=simulator.device) / world.horizon
     shown = dataclasses.replace(shown, phase=phase.to(shown.phase).expand_as(shown.phase))
-    seen = outcome_of(shown[:, -1], outcome.limit_violations, outcome.torque_saturation)
-    return Throws(shown, commanded[row, window[:, :-1]], seen)
+    outcome = outcome_of(shown[:, -1], outcome.limit_violations, outcome.torque_saturation)
+    return Throws(shown, commanded[row, window[:, :-1]], outcome)
+
+
+def _window_start(world: World, states: State) -> int:
+    """First step of the window of an episode with states [K]."""
+    limit = torch.as_tensor(world.robot.velocity, dtype=states.qd.dtype, device=states.qd.device)
+    resting = (states.qd.abs() <= REST_SPEED * limit).all(-1).cpu().numpy()
+    release = int((~states.held).float().argmax())
+    landing = int(states.landed.float().argmax()) - release if states.landed.any() else None
+    chosen = choose_window(resting, -release, 0, landing, world.horizon)
+    return min(chosen.start + release, len(resting) - world.horizon - 1)

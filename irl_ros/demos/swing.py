@@ -1,12 +1,13 @@
 """A throwing swing: the sum of minimum-jerk submovements of the joints, and the moment the hand opens.
 
-People's reaches are well described by overlapping minimum-jerk submovements (Flash & Hogan 1985; Flash & Henis
-1991). A throw here has three: an approach (or back-swing), the thrust, and the turn of the base to the target.
+People's reaches are well described by overlapping minimum-jerk submovements (Flash & Hogan 1985; Flash & Henis 1991).
+A throw here has three: an approach (or back-swing), the thrust, and the turn of the base to the target.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,7 +37,7 @@ def minimum_jerk_acceleration(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Swing:
-    """Swings of any leading shape [...]; m submovements of n joints. Times are seconds from the swing's onset.
+    """Swings of any leading shape [...]: m submovements of n joints. Times count from onset.
 
     Attributes:
         home: where it starts, at rest, rad, [n].
@@ -65,6 +66,17 @@ class Swing:
     def acceleration(self, t: Tensor) -> Tensor:
         """Joint accelerations at time t [...], rad/s², [..., n]."""
         return (self.amplitude / self.duration.square() * minimum_jerk_acceleration(self._share(t))).sum(-2)
+
+    def each(self) -> list[Swing]:
+        """The swings along the first leading dimension, one by one."""
+        parts = zip(self.amplitude, self.start, self.duration, self.release, strict=True)
+        return [Swing(self.home, *part) for part in parts]
+
+    @classmethod
+    def stack(cls, swings: Sequence[Swing]) -> Swing:
+        """Swings of one arm along a new first leading dimension."""
+        names = ("amplitude", "start", "duration", "release")
+        return cls(swings[0].home, *(torch.stack([getattr(s, n) for s in swings]) for n in names))
 
     @property
     def end(self) -> Tensor:
