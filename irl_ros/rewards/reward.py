@@ -1,0 +1,97 @@
+"""The learned reward: g_ψ(s), a bounded function of ball and target, saved and loaded apart from everything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from irl_ros.errors import InputError
+from irl_ros.rewards.features import FEATURES, Features
+from irl_ros.rl.observation import mlp
+from irl_ros.rl.policy import load_weights
+from irl_ros.settings import as_dict, build, load_yaml
+from irl_ros.sim.state import State
+from irl_ros.sim.world import World, load_world
+
+
+@dataclass(frozen=True)
+class RewardSettings:
+    features: str = "distance"
+    """What g sees: distance or offset (rewards/features.py)."""
+    hidden: tuple[int, ...] = (32, 32)
+    """Units of each hidden layer. Small on purpose: twenty throws say little about fine structure."""
+
+    def __post_init__(self) -> None:
+        if self.features not in FEATURES:
+            raise ValueError(f"features: expected one of {', '.join(FEATURES)}, found '{self.features}'")
+
+
+class Reward(nn.Module):
+    """g_ψ(s) = tanh(MLP(φ(s))) in (−1, 1), a State of shape [...] → [...].
+
+    State-only, so that it can be disentangled from the dynamics (Fu et al. 2018, §6), and bounded, so that no
+    corner of the state space can promise more than the best the demonstrations showed.
+    """
+
+    def __init__(self, world: World, settings: RewardSettings | None = None) -> None:
+        super().__init__()
+        self.world, self.settings = world, settings or RewardSettings()
+        self.features = Features(world, self.settings.features)
+        self.net = mlp([self.features.size, *self.settings.hidden, 1], last_gain=0.1)
+
+    def of_features(self, features: Tensor) -> Tensor:
+        """g for features [..., size]."""
+        return torch.tanh(self.net(features)[..., 0])
+
+    def forward(self, state: State) -> Tensor:
+        return self.of_features(self.features(state).float())
+
+    def save(self, run: Path) -> None:
+        """Write reward.safetensors and reward.yaml into a RUN directory."""
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()},
+            run / "reward.safetensors",
+        )
+        description = {
+            "kind": "state-only",
+            "settings": as_dict(self.settings),
+            "learned_in": {"name": self.world.name, **as_dict(self.world.settings)},
+        }
+        (run / "reward.yaml").write_text(yaml.safe_dump(description, sort_keys=False))
+
+
+def load_reward(run: str | Path, world: World | None = None, device: torch.device | str = "cpu") -> Reward:
+    """The frozen reward of a RUN directory.
+
+    Args:
+        run: the directory.
+        world: where it will be used; default: where it was learned. It may have another robot.
+        device: where its tensors live.
+
+    Raises:
+        InputError: no such bundle, or a damaged file.
+    """
+    run = Path(run)
+    path = run / "reward.yaml"
+    if not run.is_dir():
+        raise InputError(run, "no such run directory", "give the --out of `irl-ros learn`")
+    if not path.is_file():
+        raise InputError(
+            run, "holds no reward.yaml", "was it made by an algorithm that learns a reward (airl)?"
+        )
+    description = load_yaml(path)
+    try:
+        settings = build(RewardSettings, description["settings"], path, "settings.")
+        keys = {k: v for k, v in description["learned_in"].items() if k != "name"}
+    except KeyError as error:
+        raise InputError(
+            path, f"lacks the key {error}", "write the bundle again with `irl-ros learn`"
+        ) from None
+    reward = Reward(world or load_world(keys), settings)
+    load_weights(reward, run / "reward.safetensors")
+    return reward.to(device).eval().requires_grad_(False)

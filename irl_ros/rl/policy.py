@@ -1,0 +1,201 @@
+"""The stochastic throwing policy: Gaussian joint velocities and a Bernoulli release."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from irl_ros.errors import InputError
+from irl_ros.rl.observation import Observation, mlp
+from irl_ros.robots import Robot
+from irl_ros.settings import as_dict, build, load_yaml
+from irl_ros.sim.state import State
+from irl_ros.sim.world import World, load_world
+
+LOG_TAU = 1.8378770664093453  # log 2π
+RELEASE_GAIN = 4.0
+"""Factor on the release logit: a chance has to become a decision in a few dozen policy steps, or the mode of the
+policy, which is what a robot executes, keeps the ball while its samples let go."""
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    hidden: tuple[int, ...] = (128, 128)
+    """Units of each hidden layer."""
+    log_std: float = -1.0
+    """Initial log standard deviation of the joint velocities (share of the limit)."""
+    log_std_bounds: tuple[float, float] = (-3.0, 0.0)
+    """Kept within: near-deterministic demonstrations would drive it without bound."""
+    release_rate: float = 0.03
+    """Initial chance of letting go in a control step."""
+
+
+class Policy(nn.Module):
+    """π_θ(a | s) = N(v; m_θ(s), σ_θ²) · Bernoulli(release; p_θ(s)).
+
+    Joint velocities are sampled unbounded and clipped by the world, and log π is taken of the sample before
+    clipping. The release counts in log π only while the ball is held: afterwards it changes nothing.
+
+    Args:
+        world: robot and task the policy is for.
+        settings: network and exploration.
+    """
+
+    def __init__(self, world: World, settings: PolicySettings | None = None) -> None:
+        super().__init__()
+        self.world, self.settings = world, settings or PolicySettings()
+        self.observation = Observation(world)
+        self.net = mlp([self.observation.size, *self.settings.hidden, world.action_dim], last_gain=0.01)
+        self.log_std = nn.Parameter(torch.full((world.robot.n,), self.settings.log_std))
+        rate = torch.tensor(self.settings.release_rate)
+        nn.init.constant_(self.net[-1].bias[-1:], float(torch.logit(rate)) / RELEASE_GAIN)  # type: ignore[union-attr, arg-type, index]
+
+    def distribution(self, observation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and log standard deviation of the joint velocities [..., n] and release logit [...]."""
+        out = self.net(observation)
+        log_std = self.log_std.clamp(*self.settings.log_std_bounds).expand_as(out[..., :-1])
+        logit = RELEASE_GAIN * out[..., -1]
+        return out[..., :-1], log_std, logit
+
+    def sample(self, observation: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """An action [..., n + 1]; the release entry is −1 or +1."""
+        mean, log_std, logit = self.distribution(observation)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        chance = torch.rand(logit.shape, generator=generator, device=mean.device)
+        release = torch.where(chance < torch.sigmoid(logit), 1.0, -1.0)
+        return torch.cat((mean + log_std.exp() * noise, release[..., None]), -1)
+
+    def log_prob(self, observation: Tensor, action: Tensor, held: Tensor) -> Tensor:
+        """log π(a | s), [...], for actions [..., n + 1] as sampled (not clipped)."""
+        mean, log_std, logit = self.distribution(observation)
+        return self._log_prob(mean, log_std, logit, action, held)
+
+    def log_prob_entropy(self, observation: Tensor, action: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
+        """log π(a | s) and the entropy of π(· | s), each [...]."""
+        mean, log_std, logit = self.distribution(observation)
+        gaussian = (log_std + 0.5 * (1 + LOG_TAU)).sum(-1)
+        p = torch.sigmoid(logit)
+        bernoulli = functional.softplus(logit) - p * logit
+        entropy = gaussian + torch.where(held, bernoulli, torch.zeros_like(bernoulli))
+        return self._log_prob(mean, log_std, logit, action, held), entropy
+
+    @staticmethod
+    def _log_prob(mean: Tensor, log_std: Tensor, logit: Tensor, action: Tensor, held: Tensor) -> Tensor:
+        z = (action[..., :-1] - mean) * torch.exp(-log_std)
+        gaussian = (-0.5 * z * z - log_std - 0.5 * LOG_TAU).sum(-1)
+        released = action[..., -1] > 0
+        bernoulli = -functional.softplus(torch.where(released, -logit, logit))
+        return gaussian + torch.where(held, bernoulli, torch.zeros_like(bernoulli))
+
+    @torch.no_grad()
+    def act(self, state: State) -> Tensor:
+        """The deterministic action, [N, n + 1] in [-1, 1]: mean velocities, release when more likely than not."""
+        mean, _, logit = self.distribution(self.observation(state))
+        release = torch.where(logit > 0, 1.0, -1.0)
+        return torch.cat((mean.clamp(-1.0, 1.0), release[..., None]), -1)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the weights."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def robot_sha256(self) -> str:
+        return self.world.robot.sha256
+
+    @property
+    def world_settings(self) -> dict[str, Any]:
+        """The keys of the world it was trained in."""
+        return as_dict(self.world.settings)
+
+    def check_robot(self, robot: Robot) -> None:
+        """Refuse a robot the policy was not trained on.
+
+        Raises:
+            InputError: another robot, or the same name with other joints or limits.
+        """
+        if robot.sha256 != self.robot_sha256:
+            own = self.world.robot
+            what = f"robot '{robot.name}' ({robot.n} joints)"
+            if robot.name == own.name:
+                what += " with other limits or another URDF"
+            problem = f"was trained on robot '{own.name}' ({own.n} joints), not on {what}"
+            raise InputError("policy", problem, "use that robot, or learn or transfer a policy for this one")
+
+    def save(self, run: Path) -> None:
+        """Write policy.safetensors and policy.yaml into a RUN directory."""
+        tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
+        save_file(tensors, run / "policy.safetensors")
+        description = {
+            "kind": "gaussian-bernoulli",
+            "settings": as_dict(self.settings),
+            "world": {"name": self.world.name, **self.world_settings},
+            "robot": {"name": self.world.robot.name, "joints": list(self.world.robot.joints)},
+            "robot_sha256": self.robot_sha256,
+            "sha256": self.sha256,
+        }
+        (run / "policy.yaml").write_text(yaml.safe_dump(description, sort_keys=False))
+
+
+def load_policy(run: str | Path, device: torch.device | str = "cpu") -> Policy:
+    """The policy of a RUN directory, ready to act.
+
+    Raises:
+        InputError: no such bundle, a damaged file, or the robot has changed since training.
+    """
+    run = Path(run)
+    if not run.is_dir():
+        raise InputError(run, "no such run directory", "give the --out of `irl-ros learn` or `transfer`")
+    path = run / "policy.yaml"
+    if not path.is_file():
+        raise InputError(
+            run, "holds no policy.yaml", "has learning finished? `irl-ros learn … --resume` goes on"
+        )
+    description = load_yaml(path)
+    try:
+        keys = dict(description["world"])
+        name = keys.pop("name")
+        world = load_world(keys)
+        settings = build(PolicySettings, description["settings"], path, "settings.")
+    except KeyError as error:
+        raise InputError(
+            path, f"lacks the key {error}", "write the bundle again with `irl-ros learn`"
+        ) from None
+    policy = Policy(World(**{**vars(world), "name": name}), settings)
+    load_weights(policy, run / "policy.safetensors")
+    if description.get("robot_sha256") != policy.robot_sha256:
+        problem = (
+            f"was trained on another '{world.robot.name}' than config/robots has now (limits, joints or URDF)"
+        )
+        raise InputError(path, problem, "restore that robot's YAML or learn again")
+    return policy.to(device).eval()
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Fill a module from a safetensors file.
+
+    Raises:
+        InputError: the file is missing, damaged or of another shape.
+    """
+    try:
+        module.load_state_dict(load_file(path))
+    except FileNotFoundError:
+        raise InputError(path, "no such file") from None
+    except SafetensorError as error:
+        raise InputError(path, f"is damaged ({error})", "learn again or restore the file") from None
+    except RuntimeError as error:
+        detail = str(error).strip().splitlines()[-1].strip()
+        raise InputError(path, f"does not fit its description ({detail})") from None
