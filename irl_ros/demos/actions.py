@@ -68,8 +68,11 @@ class ActionReader:
             return self._actions(self.infer(qd), q, qd, inferred=True, delay=float("nan"))
         candidates = [self._held(commands, times, delay * self.world.dt) for delay in _DELAYS]
         errors = [self.residual(self._share(c)[0], q, qd) for c in candidates]
-        none, best = int(np.abs(_DELAYS).argmin()), int(np.argmin(errors))
-        chosen = best if errors[best] < _BETTER * errors[none] else none
+        none = int(np.abs(_DELAYS).argmin())
+        alike = np.flatnonzero(
+            np.array(errors) <= 1.02 * min(errors) + 1e-9
+        )  # commands come in steps, so do errors
+        chosen = int(alike[len(alike) // 2]) if min(errors) < _BETTER * errors[none] else none
         return self._actions(candidates[chosen], q, qd, inferred=False, delay=_DELAYS[chosen] * self.world.dt)
 
     def infer(self, qd: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -88,20 +88,20 @@ class ThrowReader:
         anchor = self._anchor(joints, episode.start if release is None else release.time)
         first = int(np.ceil((max(episode.start, joints.times[0]) - anchor) / dt - 1e-3))
         last = int(np.floor((min(episode.stop, joints.times[-1]) - anchor) / dt + 1e-3))
+        if release is not None:  # the ball's path has to begin at the same instant as its freedom
+            height = float(target[2])
+            landing = self._resampler.landing(
+                recording.joints, self._watched(recording, episode), anchor, height
+            )
+            release = replace(release, landing=landing or release.landing)
         landing_step = None if release is None else int(np.ceil((release.landing.time - anchor) / dt - 1e-3))
         window = self._window(joints, anchor, first, last, landing_step)
         times = anchor + dt * np.arange(window.start, window.start + horizon + 1)
         recorded = np.arange(window.start, window.start + horizon + 1) <= last
         self._refuse_gaps(joints, times[recorded])
-        ball = recording.ball
-        ball = (
-            None
-            if ball is None
-            else ball.within(episode.start - dt, min(episode.limit, episode.stop + _WATCH))
-        )
         motion = Motion(
             joints=joints,
-            ball=ball,
+            ball=self._watched(recording, episode),
             target=target,
             released=np.inf if release is None else anchor,
             landing=None if release is None else release.landing,
@@ -116,9 +116,7 @@ class ThrowReader:
         """The release of an episode. A tracked ball's flight tells it; the command alone would be early."""
         if episode.told is None:
             return None
-        joints, ball = recording.joints, recording.ball
-        if ball is not None:
-            ball = ball.within(episode.start - self.world.dt, min(episode.limit, episode.stop + _WATCH))
+        joints, ball = recording.joints, self._watched(recording, episode)
         landing = self._resampler.landing(joints, ball, episode.told, target[2])
         assert landing is not None
         left = None
@@ -139,6 +137,13 @@ class ThrowReader:
         landing = self._resampler.landing(joints, ball, left, target[2])
         assert landing is not None
         return _Release(left, left - episode.told, landing)
+
+    def _watched(self, recording: Recording, episode: Episode) -> Track | None:
+        """The ball during an episode and while it comes down after its end."""
+        if recording.ball is None:
+            return None
+        until = min(episode.limit, episode.stop + _WATCH)
+        return recording.ball.within(episode.start - self.world.dt, until)
 
     def _anchor(self, joints: Track, time: float) -> float:
         """`time` moved to the nearest joint state: then joints recorded at the control rate stay exact."""

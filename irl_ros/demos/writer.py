@@ -33,7 +33,7 @@ _FOREVER = QosTime(9223372036, 854775807)  # rosbag2's infinite duration
 class EpisodeBagWriter:
     """Writes one rosbag2 directory: MCAP, metadata.yaml, embedded message definitions.
 
-    It grows in a hidden folder beside its final place and is renamed when it is closed, so nobody ever sees
+    It grows in a hidden folder beside its final place and is renamed when it is closed, so nobody sees
     half a bag, not even after a crash. As a context manager it closes at the end and discards on an exception.
 
     Args:

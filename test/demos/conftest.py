@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +30,7 @@ def world() -> World:
     return load_world()
 
 
-def swing(world: World, count: int, seed: int, drag: float = 0.0) -> Throws:
+def swing(world: World, count: int, seed: int) -> Throws:
     """Open-loop forward swings of different speed that release in mid-swing and land within the horizon."""
     generator = torch.Generator().manual_seed(seed)
     forward = torch.zeros(count, world.robot.n, dtype=torch.float64)
@@ -69,6 +70,10 @@ class Habits:
     """From a state to the command that answers it."""
     command_jitter: float = 0.0
     gripper: bool = True
+    gripper_early: float = 0.0
+    """How long before the ball leaves the hand the gripper is told to open."""
+    resample: float = 0.0
+    """Time by which joints and ball are sampled beside the control steps."""
     ball: bool = True
     twist: bool = True
     target: bool = True
@@ -204,17 +209,33 @@ class Recorder:
         opened = False
         for k in range(horizon + 1):
             time = start + k * dt
-            self.joints(time, s.q[k], s.qd[k])
-            self.ball(time, s.ball_position[k], s.ball_velocity[k])
+            self.sample(time, throws, k)
             if k < horizon:
                 sent = time + h.command_after + h.command_jitter * self.rng.uniform(-1, 1)
                 self.numbers("arm_controller/commands", sent, a[k, :-1] * self.world.velocity)
                 if a[k, -1] > 0 and not opened:
                     opened = True
-                    self.numbers("gripper_controller/commands", sent + 1e-5, [1.0])
+                    self.numbers("gripper_controller/commands", time + 0.0004 - h.gripper_early, [1.0])
         outcome = ("success" if throws.outcome.error <= 0.1 else "failure") if h.labels else ""
         self.event(start + horizon * dt, number, DISCARD if number in h.discard else STOP, outcome)
         return self._go_home(s.q[-1], start + horizon * dt)
+
+    def sample(self, time: float, throws: Throws, k: int) -> None:
+        """What joint_states and ball/odometry show `resample` s after state k, by the flight's closed form."""
+        late, s = self.habits.resample, throws.states.map(lambda x: x.numpy())
+        share = late / self.world.dt if k < self.world.horizon else 0.0
+        nearby = min(k + 1, self.world.horizon)
+        q, qd = ((1 - share) * x[k] + share * x[nearby] for x in (s.q, s.qd))
+        self.joints(time + late, q, qd)
+        p, v = s.ball_position[k], s.ball_velocity[k]
+        if share and s.held[nearby]:
+            p, v = ((1 - share) * x[k] + share * x[nearby] for x in (s.ball_position, s.ball_velocity))
+        elif share and not s.landed[nearby]:
+            p = p + late * v - 0.5 * 9.81 * late * (late + self.world.physics_dt) * np.array([0, 0, 1])
+            v = v - 9.81 * late * np.array([0, 0, 1])
+        elif share and not s.landed[k]:  # it comes down within this step; the tracker misses the sample
+            return
+        self.ball(time + late, p, v)
 
     def _go_home(self, q: np.ndarray, start: float) -> float:
         if self.habits.pause == 0.0:
@@ -238,24 +259,44 @@ class Recorder:
 Record = Callable[..., list[Path]]
 
 
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory, world: World) -> Callable[..., Path]:
+    """A folder with the bag of `throws` that nobody may change; the same bag is written only once."""
+    done: dict[tuple[object, ...], Path] = {}
+
+    def write(throws: Throws, a_bag: int, habits: Habits) -> Path:
+        key = (id(throws), a_bag, habits)
+        if key not in done:
+            done[key] = root = tmp_path_factory.mktemp("recorded")
+            for first in range(0, len(throws), a_bag):
+                folder = root / ("bag" if a_bag == len(throws) else f"bag/episode_{first // a_bag}")
+                recorder = Recorder(folder, world, habits)
+                time = 0.5
+                for i in range(first, min(first + a_bag, len(throws))):
+                    time = recorder.throw(i, throws[i], time)
+                recorder.save()
+        return done[key] / "bag"
+
+    return write
+
+
 @pytest.fixture
-def record(tmp_path: Path, world: World) -> Record:
+def record(tmp_path: Path, recorded: Callable[..., Path]) -> Record:
     """record(throws, name="bag", a_bag=…, **Habits) → bag folders with `a_bag` throws each."""
 
     def write(throws: Throws, name: str = "bag", a_bag: int | None = None, **habits: object) -> list[Path]:
-        count = len(throws)
-        a_bag = a_bag or count
-        folders = []
-        for first in range(0, count, a_bag):
-            folder = tmp_path / name if a_bag == count else tmp_path / name / f"episode_{first // a_bag}"
-            recorder = Recorder(folder, world, replace(Habits(), **habits))
-            time = 0.5
-            for i in range(first, min(first + a_bag, count)):
-                time = recorder.throw(i, throws[i], time)
-            folders.append(recorder.save())
-        return folders
+        bags = recorded(throws, a_bag or len(throws), replace(Habits(), **habits))
+        mine = Path(shutil.copytree(bags, tmp_path / name))
+        return (
+            [mine] if a_bag is None else sorted(mine.iterdir(), key=lambda f: int(f.name.rpartition("_")[2]))
+        )
 
     return write
+
+
+@pytest.fixture(scope="session")
+def swings(world: World) -> Callable[[int], Throws]:
+    return lambda count: swing(world, count, seed=2)
 
 
 @pytest.fixture(scope="session")
