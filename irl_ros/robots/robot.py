@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -106,7 +107,7 @@ class Robot:
     def sha256(self) -> str:
         """Hash of the URDF and the YAML's values: two robots with the same hash move alike."""
         digest = hashlib.sha256(self.urdf.read_bytes())
-        digest.update(repr(sorted(as_dict(self.settings).items())).encode())
+        digest.update(json.dumps(as_dict(self.settings), sort_keys=True).encode())
         return digest.hexdigest()
 
     def kinematics(
