@@ -14,8 +14,9 @@ def share_directory() -> Path:
     """Folder that holds config/, launch/ and msg/."""
     if (SOURCE_ROOT / "config" / "worlds").is_dir():
         return SOURCE_ROOT
-    # pip puts data under the prefix; colcon under <install>/share beside <install>/lib/pythonX/site-packages
-    candidates = [Path(sys.prefix), *Path(__file__).resolve().parents]
+    # <prefix>/share beside <prefix>/lib/pythonX/site-packages. Own parents first: a workspace may lie on top of a
+    # virtual environment that has irl_ros as well.
+    candidates = [*Path(__file__).resolve().parents, Path(sys.prefix)]
     for prefix in candidates:
         if (prefix / "share" / "irl_ros" / "config").is_dir():
             return prefix / "share" / "irl_ros"
@@ -36,7 +37,9 @@ def config_file(kind: str, name: str | Path) -> Path:
     if path.suffix in (".yaml", ".yml"):
         if path.is_file():
             return path
-        raise InputError(path, "no such file", f"give a path that exists or a name: {', '.join(shipped(kind))}")
+        raise InputError(
+            path, "no such file", f"give a path that exists or a name: {', '.join(shipped(kind))}"
+        )
     if str(name) in shipped(kind):
         return share_directory() / "config" / kind / f"{name}.yaml"
     raise InputError(*_unknown(kind, name))

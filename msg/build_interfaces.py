@@ -18,7 +18,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 from setuptools.command.build_ext import build_ext
@@ -100,8 +99,8 @@ def compile_interfaces(build: Path) -> Path:
         CompileError: there is no ROS, no CMake or no compiler, or the build fails.
     """
     prefixes = ros_prefixes()
-    # The environment's own bin/ first: pip does not put it on the PATH.
-    search = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+    # First where Python itself lies: neither pip nor colcon puts a virtual environment's bin/ on the PATH.
+    search = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     cmake = shutil.which("cmake", path=search)
     if cmake is None:
         raise CompileError("irl_ros: cmake is not installed; pip and your system's packages have it")

@@ -19,9 +19,11 @@ pytestmark = pytest.mark.timeout(600)
 PROBE = """
 import json, shutil, subprocess
 from ament_index_python import get_package_prefix, get_package_share_directory, get_resource
+from irl_ros.resources import share_directory
 print(json.dumps({
     "prefix": get_package_prefix("irl_ros"),
     "share": get_package_share_directory("irl_ros"),
+    "resources": str(share_directory()),
     "interfaces": get_resource("rosidl_interfaces", "irl_ros")[0].split(),
     "command": shutil.which("irl-ros"),
     "help": subprocess.run(["irl-ros", "--help"], capture_output=True, text=True).stdout,
@@ -59,15 +61,23 @@ def test_messages_travel_between_two_processes(
 
 
 def test_a_sourced_shell_finds_everything(
-    workspace: Path, sourced: list[str], clean_environment: dict[str, str]
+    workspace: Path, sourced: list[str], clean_environment: dict[str, str], tmp_path: Path
 ) -> None:
+    # Away from the repository, whose irl_ros/ Python would find before any other.
     result = subprocess.run(
-        [*sourced, "-c", PROBE], env=clean_environment, capture_output=True, text=True, check=True
+        [*sourced, "-c", PROBE],
+        env=clean_environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     found = json.loads(result.stdout)
     prefix, share, source = Path(found["prefix"]), Path(found["share"]), workspace / "src" / "irl_ros"
     assert prefix == workspace / "install" / "irl_ros"
     assert share == prefix / "share" / "irl_ros"
+    # Symlinked, the code is the source folder's, and so is its configuration.
+    assert Path(found["resources"]) in (share, source)
     assert Path(found["command"]) == prefix / "bin" / "irl-ros"
     assert "learn" in found["help"]
 
