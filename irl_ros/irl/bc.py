@@ -22,16 +22,13 @@ class BCSettings:
     """Standard deviation of noise on the (scaled) observation: a clone must not read the future from the pose."""
 
 
-def clone(
-    policy: Policy, demonstrations: Throws, settings: BCSettings, generator: torch.Generator
-) -> list[float]:
+def clone(policy: Policy, demonstrations: Throws, settings: BCSettings) -> list[float]:
     """Fit π_θ to demonstrated state–action pairs by max_θ Σ log π_θ(a | s); returns the losses.
 
     Args:
         policy: improved in place; its observation scaling is frozen from the demonstrations.
         demonstrations: states [M, T + 1], actions [M, T, n + 1].
         settings: see BCSettings.
-        generator: of the batches.
     """
     policy.observation.freeze(demonstrations.states)
     observation, action, held = pairs(policy, demonstrations)
@@ -41,11 +38,10 @@ def clone(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
     losses = []
     for _ in range(settings.steps):
-        index = torch.randint(len(observation), (settings.batch,), generator=generator)
-        noise = settings.observation_noise * torch.randn(
-            settings.batch, observation.shape[1], generator=generator
-        )
-        loss = -policy.log_prob(observation[index] + noise, action[index], held[index]).mean()
+        index = torch.randint(len(observation), (settings.batch,), device=observation.device)
+        seen = observation[index]
+        seen = seen + settings.observation_noise * torch.randn_like(seen)
+        loss = -policy.log_prob(seen, action[index], held[index]).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -29,7 +29,7 @@ policy, which is what a robot executes, keeps the ball while its samples let go.
 
 @dataclass(frozen=True)
 class PolicySettings:
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: tuple[int, ...] = (64, 64)
     """Units of each hidden layer."""
     log_std: float = -1.0
     """Initial log standard deviation of the joint velocities (share of the limit)."""
@@ -66,11 +66,11 @@ class Policy(nn.Module):
         logit = RELEASE_GAIN * out[..., -1]
         return out[..., :-1], log_std, logit
 
-    def sample(self, observation: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, observation: Tensor) -> Tensor:
         """An action [..., n + 1]; the release entry is −1 or +1."""
         mean, log_std, logit = self.distribution(observation)
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-        chance = torch.rand(logit.shape, generator=generator, device=mean.device)
+        noise = torch.randn_like(mean)
+        chance = torch.rand_like(logit)
         release = torch.where(chance < torch.sigmoid(logit), 1.0, -1.0)
         return torch.cat((mean + log_std.exp() * noise, release[..., None]), -1)
 

@@ -1,9 +1,9 @@
-"""Proximal policy optimisation (Schulman et al. 2017) with an entropy term: maximum-entropy RL on batched throws."""
+"""Proximal policy optimisation (Schulman et al. 2017) with an entropy term, on batched throws."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +13,12 @@ from irl_ros.rl.policy import Policy
 from irl_ros.sim.rollout import Simulator
 from irl_ros.sim.state import State, Throws
 
-RewardFunction = Callable[["Rollout"], Tensor]
+Starts = tuple[Tensor, Tensor] | None
 
 
 @dataclass(frozen=True)
 class PPOSettings:
-    throws: int = 1024
+    throws: int = 256
     """Throws an iteration (N)."""
     epochs: int = 4
     """Passes over a batch."""
@@ -61,21 +61,35 @@ class Rollout:
 def collect(
     simulator: Simulator,
     policy: Policy,
-    targets: Tensor,
-    start: tuple[Tensor, Tensor] | None = None,
-    generator: torch.Generator | None = None,
+    count: int,
+    starts: Starts = None,
 ) -> Rollout:
-    """Throw once at each target with exploration noise."""
-    state = simulator.reset(targets, start)
+    """Throw `count` times with exploration noise, at targets the world draws.
+
+    Args:
+        simulator: where.
+        policy: π_θ.
+        count: N.
+        starts: joint positions and velocities to draw starts from, each [M, n]; default: home, at rest.
+
+    Raises:
+        FloatingPointError: the world or the policy gave a value that is not finite.
+    """
+    if starts is not None:
+        chosen = torch.randint(len(starts[0]), (count,))
+        starts = (starts[0][chosen], starts[1][chosen])
+    state = simulator.reset(simulator.world.sample_targets(count), starts)
     states, observations, actions, log_prob = [state], [policy.observation(state)], [], []
     for _ in range(simulator.world.horizon):
-        action = policy.sample(observations[-1], generator)
+        action = policy.sample(observations[-1])
         log_prob.append(policy.log_prob(observations[-1], action, state.held))
         state = simulator.step(action)
         actions.append(action)
         states.append(state)
         observations.append(policy.observation(state))
     throws = Throws(State.stack(states, 1), torch.stack(actions, 1), simulator.outcome())
+    if not torch.isfinite(observations[-1]).all():
+        raise FloatingPointError("a throw ended in values that are not finite: learning has diverged")
     return Rollout(throws, torch.stack(observations, 1), torch.stack(log_prob, 1))
 
 
@@ -95,7 +109,8 @@ class PPO:
         self.optimizer = torch.optim.Adam(
             [*policy.parameters(), *self.value.parameters()], lr=self.settings.learning_rate
         )
-        self.return_scale = torch.ones((), device=device)
+        self.return_scale = torch.zeros((), device=device)  # 0: no returns seen yet
+        self.target_kl = self.settings.target_kl
 
     def advantages(self, rollout: Rollout, rewards: Tensor) -> tuple[Tensor, Tensor]:
         """GAE advantages and value targets, [N, T].
@@ -121,10 +136,8 @@ class PPO:
         effort = rollout.throws.actions[..., :-1].clamp(-1, 1).square().mean(-1)
         rewards = rewards - s.effort * effort * (~held)
         advantages, returns = self.advantages(rollout, rewards)
-        self.return_scale = torch.lerp(
-            self.return_scale, returns.std().clamp_min(1e-3), 0.2 if self._warm else 1.0
-        )
-        self._warm = True
+        spread = returns.std().clamp_min(1e-3)
+        self.return_scale = spread if self.return_scale == 0 else torch.lerp(self.return_scale, spread, 0.2)
         advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
 
         def flat(x: Tensor) -> Tensor:
@@ -160,8 +173,6 @@ class PPO:
             "return": float(rewards.sum(1).mean()),
         }
 
-    _warm = False
-
     def _step(
         self, obs: Tensor, action: Tensor, held: Tensor, old: Tensor, advantage: Tensor, target: Tensor
     ) -> tuple[float, float, float, float]:
@@ -183,7 +194,23 @@ class PPO:
 
     def _adapt(self, kl: float) -> None:
         group = self.optimizer.param_groups[0]
-        if kl > 2.0 * self.settings.target_kl:
+        if kl > 2.0 * self.target_kl:
             group["lr"] = max(group["lr"] / 1.5, 1e-5)
-        elif kl < 0.5 * self.settings.target_kl:
+        elif kl < 0.5 * self.target_kl:
             group["lr"] = min(group["lr"] * 1.5, 3e-3)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a later `load_state_dict` needs to go on as if never stopped."""
+        return {
+            "policy": dict(self.policy.state_dict()),
+            "value": dict(self.value.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+            "return_scale": self.return_scale,
+            "target_kl": self.target_kl,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.policy.load_state_dict(state["policy"])
+        self.value.load_state_dict(state["value"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.return_scale, self.target_kl = state["return_scale"], state["target_kl"]

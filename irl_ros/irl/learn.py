@@ -1,0 +1,205 @@
+"""Learn a reward and a policy from recorded demonstrations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from irl_ros.demos.demonstrations import Demonstrations, load_demonstrations
+from irl_ros.errors import InputError, unknown_name
+from irl_ros.irl.airl import AIRL, AIRLSettings
+from irl_ros.irl.bc import BCSettings, clone
+from irl_ros.irl.reoptimise import Reoptimisation, ReoptimiseSettings
+from irl_ros.irl.run_directory import (
+    RunDirectory,
+    as_paths,
+    choose_device,
+    describe_world,
+    restore_world,
+)
+from irl_ros.irl.trainer import Stage, Trainer, TrainerSettings
+from irl_ros.rl.policy import Policy, PolicySettings, load_policy
+from irl_ros.rl.ppo import Starts
+from irl_ros.settings import as_dict, build, load_yaml, override
+from irl_ros.sim import BatchWorld, BulletPool, Simulator, World, load_world
+
+ALGORITHMS = ("airl", "bc")
+
+
+@dataclass(frozen=True)
+class LearnSettings:
+    """The keys of `--config` and `--set`."""
+
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    bc: BCSettings = field(default_factory=BCSettings)
+    airl: AIRLSettings = field(default_factory=AIRLSettings)
+    polish: ReoptimiseSettings = field(default_factory=ReoptimiseSettings)
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
+
+
+def learn(
+    paths: Sequence[str | Path],
+    out: str | Path,
+    algo: str = "airl",
+    world: str | Path | None = None,
+    sim: str = "batch",
+    device: str = "auto",
+    seed: int = 0,
+    config: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+) -> Path:
+    """Learn from bags and leave a RUN directory.
+
+    Args:
+        paths: rosbag2 folders, or folders of them.
+        out: the RUN directory; must be new unless `resume`.
+        algo: one of ALGORITHMS.
+        world: name or YAML of the world to learn in; default: "default".
+        sim: "batch" or "pybullet".
+        device: "auto", "cpu" or "cuda".
+        seed: of everything drawn.
+        config: YAML with keys of LearnSettings.
+        overrides: `key=value` on top.
+        resume: go on from the last checkpoint of `out` with the settings it was begun with.
+
+    Returns:
+        The RUN directory.
+
+    Raises:
+        InputError: something given is wrong; nothing was written.
+    """
+    run = RunDirectory(out)
+    if resume:
+        description = run.description()
+        check_verb(run, description, "learn")
+        if run.finished:
+            print(f"{run.path}: learning is already done")
+            return run.path
+    else:
+        run.refuse_if_taken()
+        settings = override(load_yaml(Path(config)) if config else {}, list(overrides))
+        description = {
+            "verb": "learn",
+            "algo": algo,
+            "seed": seed,
+            "sim": sim,
+            "device": device,
+            "world": describe_world(load_world(world or "default")),
+            "settings": as_dict(build(LearnSettings, settings, config or "--set")),
+            "demos": {"paths": as_paths(paths)},
+        }
+    job = _Job(description, paths or description["demos"]["paths"], run)
+    if resume:
+        job.check_same_demonstrations()
+    else:
+        run.create(job.description)
+    job.work(resume)
+    return run.path
+
+
+class _Job:
+    """One learning run, put together from its description."""
+
+    def __init__(self, description: dict[str, Any], paths: Sequence[str | Path], run: RunDirectory) -> None:
+        self.run, self.description = run, description
+        if description["algo"] not in ALGORITHMS:
+            raise InputError("--algo", *unknown_name("algorithm", description["algo"], ALGORITHMS))
+        self.settings = build(LearnSettings, description["settings"], run.path / "run.yaml")
+        self.device = choose_device(description["device"])
+        self.world = restore_world(description["world"])
+        self.demonstrations = load_demonstrations(as_paths(paths), self.world)
+        d = self.demonstrations
+        print(
+            f"{len(d)} demonstrations of {self.world.robot.name}, {d.hit_10cm:.0%} of them within 10 cm"
+            f" and {d.hit_5cm:.0%} within 5 cm of the target; learning {description['algo']} on {self.device}"
+        )
+        self.description = {
+            **description,
+            "robot": {"name": self.world.robot.name, "sha256": self.world.robot.sha256},
+            "demos": {
+                "paths": as_paths(paths),
+                "episodes": len(d),
+                "sha256": d.sha256,
+                "hit_10cm": d.hit_10cm,
+                "hit_5cm": d.hit_5cm,
+                "actions_inferred": d.actions_inferred,
+            },
+        }
+
+    def check_same_demonstrations(self) -> None:
+        before = self.run.description()["demos"]["sha256"]
+        if before != self.demonstrations.sha256:
+            problem = "was begun with other demonstrations than these"
+            raise InputError(self.run.path, problem, "resume with the same bags, or learn into another --out")
+
+    def work(self, resume: bool) -> None:
+        """Warm start, game, polish; leaves policy and reward in the run."""
+        torch.manual_seed(self.description["seed"])
+        simulator = make_simulator(self.world, self.description["sim"], self.device)
+        demonstrations = self.demonstrations.throws.to(self.device)
+        starts = demonstrated_starts(self.demonstrations)
+        if resume and (self.run.clone / "policy.yaml").is_file():
+            policy = load_policy(self.run.clone, self.device).train()
+        else:
+            policy = Policy(self.world, self.settings.policy).to(self.device)
+            clone(policy, demonstrations, self.settings.bc)
+            self.run.clone.mkdir(exist_ok=True)
+            policy.save(self.run.clone)
+            self.run.save_starts(starts)
+        if self.description["algo"] == "airl":
+            game = AIRL(simulator, demonstrations, policy, self.settings.airl, starts)
+            polish = Reoptimisation(simulator, game.reward, policy, self.settings.polish, starts)
+            stages = [
+                Stage("learning", game, self.settings.airl.iterations, self.settings.airl.ppo.throws),
+                Stage("polish", polish, self.settings.polish.iterations, self.settings.polish.ppo.throws),
+            ]
+            modules: dict[str, nn.Module] = {"reward": game.reward}
+            trainer = Trainer(self.run, simulator, stages, modules, starts, self.settings.trainer)
+            if resume and not trainer.resume():
+                print("no checkpoint yet: starting again from the clone")
+            trainer.fit()
+            game.reward.save(self.run.path)
+        close_simulator(simulator)
+        policy.save(self.run.path)
+
+
+def check_verb(run: RunDirectory, description: dict[str, Any], verb: str) -> None:
+    """Refuse to resume a run of another verb."""
+    if description.get("verb") != verb:
+        raise InputError(
+            run.path,
+            f"was made by `irl-ros {description.get('verb')}`",
+            f"resume it with that verb, not {verb}",
+        )
+
+
+def make_simulator(world: World, sim: str, device: torch.device) -> Simulator:
+    """The world to learn or evaluate in.
+
+    Raises:
+        InputError: `sim` is neither batch nor pybullet.
+    """
+    if sim == "batch":
+        return BatchWorld(world, device)
+    if sim == "pybullet":
+        return BulletPool(world)
+    raise InputError("--sim", *unknown_name("simulator", sim, ("batch", "pybullet")))
+
+
+def close_simulator(simulator: Simulator) -> None:
+    if isinstance(simulator, BulletPool):
+        simulator.close()
+
+
+def demonstrated_starts(demonstrations: Demonstrations) -> Starts:
+    """Where the demonstrations start, if their world wants throws to start there."""
+    if demonstrations.world.settings.start == "home":
+        return None
+    first = demonstrations.throws.states[:, 0]
+    return first.q, first.qd

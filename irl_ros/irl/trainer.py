@@ -1,0 +1,219 @@
+"""The trainer every algorithm shares: stages in order, metrics, progress, checkpoints."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from irl_ros.irl.checkpoint import load_checkpoint, save_checkpoint
+from irl_ros.irl.run_directory import RunDirectory
+from irl_ros.rl.policy import Policy
+from irl_ros.rl.ppo import Starts
+from irl_ros.sim.rollout import Simulator, throw
+
+PRACTICE_SEED = 7919
+"""Of the targets the progress line is measured on; evaluation draws others."""
+PRACTICE_THROWS = 256
+
+
+class Algorithm(Protocol):
+    """Something that improves a policy round by round."""
+
+    policy: Policy
+
+    @property
+    def finished(self) -> bool: ...
+
+    def iterate(self) -> dict[str, float]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named part of learning: "learning", "polish".
+
+    Attributes:
+        name: for the progress line and the metrics.
+        algorithm: what runs.
+        iterations: most rounds it takes.
+        throws: throws it makes in a round.
+    """
+
+    name: str
+    algorithm: Algorithm
+    iterations: int
+    throws: int
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    checkpoint_every: int = 10
+    """Rounds between two checkpoints."""
+    practice_every: int = 5
+    """Rounds between two measurements of the hit rate."""
+
+
+class Trainer:
+    """Runs stages one after another and writes down what happens.
+
+    Args:
+        run: where everything goes.
+        simulator: where the hit rate on practice targets is measured.
+        stages: in order; all improve the same policy.
+        modules: networks beside the policy that later stages need (the reward), saved in every checkpoint.
+        starts: of throws.
+        settings: see TrainerSettings.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        simulator: Simulator,
+        stages: list[Stage],
+        modules: dict[str, nn.Module],
+        starts: Starts = None,
+        settings: TrainerSettings | None = None,
+    ) -> None:
+        self.run, self.simulator, self.stages, self.modules = run, simulator, stages, modules
+        self.starts, self.settings = starts, settings or TrainerSettings()
+        self.stage, self.iteration, self.env_steps, self.wall = 0, 0, 0, 0.0
+        self.practice = {"hit_10cm": 0.0, "hit_5cm": 0.0}
+        self.progress = Progress()
+
+    def resume(self) -> bool:
+        """Go back to the last checkpoint; False where there is none."""
+        state = load_checkpoint(self.run.checkpoint)
+        if state is None:
+            return False
+        for name, module in self.modules.items():
+            module.load_state_dict(state["modules"][name])
+        self.stage, self.iteration, self.env_steps = state["stage"], state["iteration"], state["env_steps"]
+        self.wall, self.practice = state["wall_s"], state["practice"]
+        self.stages[self.stage].algorithm.load_state_dict(state["algorithm"])
+        restore_random_state(state["random"])
+        self.run.keep_metrics(self.iteration)
+        return True
+
+    def fit(self) -> None:
+        """Run every stage to its end."""
+        started = time.monotonic() - self.wall
+        with SummaryWriter(str(self.run.path), purge_step=self.iteration + 1) as board:
+            while True:
+                stage = self.stages[self.stage]
+                while not stage.algorithm.finished:
+                    figures = stage.algorithm.iterate()
+                    self.iteration += 1
+                    self.env_steps += stage.throws * self.simulator.world.horizon
+                    self.wall = time.monotonic() - started
+                    self._report(stage, figures, board)
+                    if self.iteration % self.settings.checkpoint_every == 0:
+                        self.save()
+                if self.stage == len(self.stages) - 1:
+                    break
+                self.stage += 1
+                self.save()
+        self.progress.end()
+
+    def save(self) -> None:
+        """Write a checkpoint from which `resume` goes on as if never stopped."""
+        save_checkpoint(
+            self.run.checkpoint,
+            {
+                "stage": self.stage,
+                "algorithm": self.stages[self.stage].algorithm.state_dict(),
+                "modules": {name: dict(m.state_dict()) for name, m in self.modules.items()},
+                "iteration": self.iteration,
+                "env_steps": self.env_steps,
+                "wall_s": self.wall,
+                "practice": self.practice,
+                "random": random_state(),
+            },
+        )
+
+    def _report(self, stage: Stage, figures: dict[str, float], board: SummaryWriter) -> None:
+        if self.iteration % self.settings.practice_every == 0 or stage.algorithm.finished:
+            self.practice = self._practice(stage.algorithm.policy)
+        last = stage.algorithm.finished and stage is self.stages[-1]
+        steps_per_s = self.env_steps / max(self.wall, 1e-9)
+        ahead = sum(s.iterations * s.throws for s in self.stages) * self.simulator.world.horizon
+        done = sum(s.iterations * s.throws for s in self.stages[: self.stage])
+        done += getattr(stage.algorithm, "round", 0) * stage.throws
+        left = max(0.0, ahead - done * self.simulator.world.horizon) / steps_per_s
+        line = {
+            "iteration": self.iteration,
+            "iterations": sum(s.iterations for s in self.stages),
+            "state": "done" if last else stage.name,
+            "env_steps": self.env_steps,
+            "wall_s": self.wall,
+            "steps_per_s": steps_per_s,
+            "remaining_s": 0.0 if last else left,
+            **self.practice,
+            **figures,
+        }
+        self.run.append_metrics(line)
+        for key, value in line.items():
+            if isinstance(value, float):
+                board.add_scalar(key, value, self.iteration)
+        self.progress.show(line)
+
+    def _practice(self, policy: Policy) -> dict[str, float]:
+        generator = torch.Generator().manual_seed(PRACTICE_SEED)
+        world = self.simulator.world
+        starts = self.starts
+        if starts is not None:
+            chosen = torch.arange(PRACTICE_THROWS) % len(starts[0])
+            starts = (starts[0][chosen], starts[1][chosen])
+        targets = world.sample_targets(PRACTICE_THROWS, generator)
+        error = throw(self.simulator, policy.act, targets, starts).outcome.error
+        return {f"hit_{cm}cm": float((error <= cm / 100).float().mean()) for cm in (10, 5)}
+
+
+class Progress:
+    """One line on a terminal, rewritten; elsewhere a line every ten seconds."""
+
+    def __init__(self) -> None:
+        self.terminal = sys.stdout.isatty()
+        self.next = 0.0
+
+    def show(self, line: dict[str, Any]) -> None:
+        now = time.monotonic()
+        if now < self.next and line["state"] != "done":
+            return
+        self.next = now + (0.5 if self.terminal else 10.0)
+        minutes, seconds = divmod(int(line["remaining_s"]), 60)
+        accuracy = line.get("discriminator_accuracy")
+        text = (
+            f"{line['state']:<9} round {line['iteration']:>3}/{line['iterations']}"
+            f"  {line['steps_per_s'] / 1e3:6.1f}k steps/s"
+            f"  hits {line['hit_10cm']:6.1%} @10 cm {line['hit_5cm']:6.1%} @5 cm"
+            + (f"  discriminator {accuracy:4.0%}" if accuracy is not None else "")
+            + f"  at most {minutes}:{seconds:02d} left"
+        )
+        print(f"\r{text:<118}" if self.terminal else text, end="" if self.terminal else "\n", flush=True)
+
+    def end(self) -> None:
+        if self.terminal:
+            print()
+
+
+def random_state() -> dict[str, Tensor]:
+    """The state of torch's random generators."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def restore_random_state(state: dict[str, Tensor]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])

@@ -1,0 +1,157 @@
+"""A fresh policy from a frozen reward, in a changed world: what a learned reward is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from irl_ros.errors import InputError, unknown_name
+from irl_ros.irl.learn import check_verb, close_simulator, make_simulator
+from irl_ros.irl.reoptimise import Reoptimisation, ReoptimiseSettings
+from irl_ros.irl.run_directory import (
+    RunDirectory,
+    choose_device,
+    describe_world,
+    load_starts,
+    restore_world,
+)
+from irl_ros.irl.trainer import Stage, Trainer, TrainerSettings
+from irl_ros.rewards.reward import load_reward
+from irl_ros.rewards.true_reward import true_reward
+from irl_ros.rl.policy import Policy, PolicySettings, load_policy
+from irl_ros.rl.ppo import PPOSettings, collect
+from irl_ros.settings import as_dict, build, load_yaml, override
+from irl_ros.sim import Simulator, State, World, load_world
+
+
+@dataclass(frozen=True)
+class TransferSettings:
+    """The keys of `--config` and `--set`."""
+
+    policy: PolicySettings = field(default_factory=lambda: PolicySettings(log_std=-0.5))
+    reoptimise: ReoptimiseSettings = field(
+        default_factory=lambda: ReoptimiseSettings(iterations=200, ppo=PPOSettings(throws=512))
+    )
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
+
+
+def transfer(
+    run: str | Path,
+    world: str | Path | None,
+    out: str | Path,
+    reward: str = "learned",
+    start: str = "fresh",
+    sim: str = "batch",
+    seed: int = 0,
+    device: str = "auto",
+    config: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+) -> Path:
+    """Optimise a policy for the frozen reward of `run` in `world` and leave a RUN directory.
+
+    Args:
+        run: a RUN with a reward.
+        world: name or YAML; default: the world the reward was learned in.
+        out: the new RUN directory.
+        reward: "learned", or "true": the task's own, as a yardstick.
+        start: "fresh" (an untrained network, no demonstrations) or "warm" (the run's policy).
+        sim, seed, device, config, overrides, resume: as in `learn`.
+
+    Returns:
+        The new RUN directory.
+
+    Raises:
+        InputError: something given is wrong; nothing was written.
+    """
+    target = RunDirectory(out)
+    if resume:
+        description = target.description()
+        check_verb(target, description, "transfer")
+        if target.finished:
+            print(f"{target.path}: transfer is already done")
+            return target.path
+    else:
+        target.refuse_if_taken()
+        settings = override(load_yaml(Path(config)) if config else {}, list(overrides))
+        changed = load_world(world) if world else load_reward(run).world
+        description = {
+            "verb": "transfer",
+            "from": str(run),
+            "reward": reward,
+            "start": start,
+            "seed": seed,
+            "sim": sim,
+            "device": device,
+            "world": describe_world(changed),
+            "robot": {"name": changed.robot.name, "sha256": changed.robot.sha256},
+            "settings": as_dict(build(TransferSettings, settings, config or "--set")),
+        }
+    _check_choices(description)
+    _work(description, target, resume)
+    return target.path
+
+
+def _check_choices(description: dict[str, Any]) -> None:
+    for option, choices in (("reward", ("learned", "true")), ("start", ("fresh", "warm"))):
+        if description[option] not in choices:
+            raise InputError(f"--{option}", *unknown_name(option, description[option], choices))
+
+
+def _work(description: dict[str, Any], target: RunDirectory, resume: bool) -> None:
+    settings = build(TransferSettings, description["settings"], target.path / "run.yaml")
+    device = choose_device(description["device"])
+    world, source = restore_world(description["world"]), description["from"]
+    learned = load_reward(source, world, device)
+    reward: Callable[[State], Tensor] = true_reward if description["reward"] == "true" else learned
+    starts = load_starts(source, world)
+    torch.manual_seed(description["seed"])
+    simulator = make_simulator(world, description["sim"], device)
+    if description["start"] == "warm":
+        policy = warm_policy(source, world, device)
+    else:
+        policy = fresh_policy(world, settings.policy, simulator, device)
+    if not resume:
+        target.create(description)
+        target.save_starts(starts)
+    print(f"{description['reward']} reward of {source} in world '{world.name}', {description['start']} start")
+    algorithm = Reoptimisation(simulator, reward, policy, settings.reoptimise, starts)
+    r = settings.reoptimise
+    stage = Stage("learning", algorithm, r.iterations, r.ppo.throws)
+    trainer = Trainer(target, simulator, [stage], {}, starts, settings.trainer)
+    if resume:
+        trainer.resume()
+    trainer.fit()
+    close_simulator(simulator)
+    learned.save(target.path)
+    policy.save(target.path)
+
+
+def fresh_policy(
+    world: World, settings: PolicySettings, simulator: Simulator, device: torch.device
+) -> Policy:
+    """An untrained policy; its observation scaling comes from its own first throws."""
+    policy = Policy(world, settings).to(device)
+    policy.observation.freeze(collect(simulator, policy, 256).throws.states)
+    return policy
+
+
+def warm_policy(run: str | Path, world: World, device: torch.device) -> Policy:
+    """The run's policy, as a start in another world of the same robot.
+
+    Raises:
+        InputError: the world has another robot.
+    """
+    old = load_policy(run, device)
+    old.check_robot(world.robot)
+    policy = Policy(world, old.settings).to(device)
+    policy.load_state_dict(old.state_dict())
+    with torch.no_grad():
+        # a settled policy hardly explores: give it back the noise it began with
+        policy.log_std.clamp_(min=old.settings.log_std)
+    return policy
