@@ -14,7 +14,7 @@ def share_directory() -> Path:
     """Folder that holds config/, launch/ and msg/."""
     if (SOURCE_ROOT / "config" / "worlds").is_dir():
         return SOURCE_ROOT
-    # <prefix>/share beside <prefix>/lib/pythonX/site-packages. Own parents first: a workspace may lie on top of a
+    # <prefix>/share, beside <prefix>/lib/pythonX. Own parents first: a workspace may lie on top of a
     # virtual environment that has irl_ros as well.
     candidates = [*Path(__file__).resolve().parents, Path(sys.prefix)]
     for prefix in candidates:
