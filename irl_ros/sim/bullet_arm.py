@@ -16,13 +16,14 @@ from irl_ros.robots.urdf import MOVING
 from irl_ros.sim.world import World
 
 TOOL = "irl_ros_tool"
+BRAKE = 1e5  # N m, what a locked joint holds
 
 
 class BulletArm:
     """An arm in a PyBullet client that stands still until it is reset and servoed.
 
     The body comes from `dynamics_urdf`: the robot's masses without its meshes, fingers folded in. Bullet's own joint
-    motors and all damping are off. A locked joint has a brake that holds any torque.
+    motors and all damping are off. A locked joint has a brake.
 
     The servo knows the payload (as real controllers are told theirs) but not the held ball, which is taken to weigh
     nothing in the hand: the default 50 g load no joint by more than 1 % of its effort limit.
@@ -53,8 +54,10 @@ class BulletArm:
         self._effort = [
             float("inf") if lock else float(e) for e, lock in zip(robot.effort, locked, strict=True)
         ]
+        # a motor without force is off; with force and no target velocity it is a brake, idle while the servo suffices
+        forces = [BRAKE if lock else 0.0 for lock in locked]
         pybullet.setJointMotorControlArray(
-            self.body, self.joints, pybullet.VELOCITY_CONTROL, forces=[0.0] * robot.n, physicsClientId=client
+            self.body, self.joints, pybullet.VELOCITY_CONTROL, forces=forces, physicsClientId=client
         )
 
     def reset(self, q: Sequence[float], qd: Sequence[float]) -> None:

@@ -1,0 +1,75 @@
+"""BatchWorld and BulletWorld are the same world while torque suffices."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from irl_ros.sim import BatchWorld, BulletWorld, load_world
+
+WORLDS = {
+    "default": {},
+    "drag": {"ball": {"drag": 0.47}},
+    "bin": {"target": {"height": 0.25}},
+    "loaded": {"arm": {"payload": 0.5, "locked": ["JOINT5"], "velocity_scale": 0.7}},
+    "coarse": {"control_hz": 25.0, "physics_steps": 4, "horizon": 30},
+}
+
+
+def world_of(robot: str, name: str):
+    keys = {**WORLDS[name], "robot": robot}
+    if name == "loaded":
+        joint = load_world({"robot": robot}).robot.joints[4]
+        keys["arm"] = {**keys["arm"], "locked": [joint]}
+    return load_world(keys)
+
+
+@pytest.mark.parametrize("robot", ["panda", "iiwa"])
+@pytest.mark.parametrize(("name", "count"), [("default", 200), ("drag", 24), ("bin", 24), ("loaded", 24), ("coarse", 24)])
+def test_same_actions_same_throw(robot: str, name: str, count: int, open_loop) -> None:
+    world = world_of(robot, name)
+    actions = open_loop.smooth_and_white(world, count)
+    targets = world.sample_targets(count, torch.Generator().manual_seed(1))
+    batch = open_loop.throw(BatchWorld(world, dtype=torch.float64), actions, targets)
+    with BulletWorld(world) as simulator:
+        bullet = open_loop.throw(simulator, actions, targets, chunk=24)
+
+    assert (bullet.outcome.torque_saturation == 0).all()
+    assert batch.outcome.torque_saturation.isnan().all()
+    assert batch.states.landed[:, -1].double().mean() > 0.9  # there is something to compare
+    for field in ("q", "qd", "ball_position", "ball_velocity", "target", "phase"):
+        one, other = getattr(batch.states, field), getattr(bullet.states, field)
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-9, msg=lambda m, f=field: f"{f}: {m}")
+    assert (batch.states.held == bullet.states.held).all()
+    assert (batch.states.landed == bullet.states.landed).all()
+    torch.testing.assert_close(batch.outcome.landing, bullet.outcome.landing, rtol=0, atol=1e-9, equal_nan=True)
+    torch.testing.assert_close(batch.outcome.error, bullet.outcome.error, rtol=0, atol=1e-9)
+    assert (batch.outcome.limit_violations == 0).all()
+    assert (bullet.outcome.limit_violations == 0).all()
+
+
+@pytest.mark.parametrize("robot", ["panda", "iiwa"])
+def test_starts_in_motion_agree(robot: str, open_loop) -> None:
+    world = load_world({"robot": robot})
+    actions = open_loop.smooth_and_white(world, 8, seed=3)
+    targets = world.sample_targets(8)
+    rng = torch.Generator().manual_seed(5)
+    q = torch.tensor(world.home) + 0.2 * (torch.rand(8, 7, generator=rng, dtype=torch.float64) - 0.5)
+    v = 0.5 * torch.tensor(world.velocity) * (2 * torch.rand(8, 7, generator=rng, dtype=torch.float64) - 1)
+    batch = BatchWorld(world, dtype=torch.float64)
+    with BulletWorld(world) as bullet:
+        one, other = batch.reset(targets, (q, v)), bullet.reset(targets, (q, v))
+        for action in actions.unbind(1):
+            torch.testing.assert_close(one.q, other.q, rtol=0, atol=1e-9)
+            torch.testing.assert_close(one.ball_velocity, other.ball_velocity, rtol=0, atol=1e-9)
+            one, other = batch.step(action), bullet.step(action)
+        torch.testing.assert_close(batch.outcome().landing, bullet.outcome().landing, rtol=0, atol=1e-9)
+
+
+def test_single_precision_lands_within_a_tenth_of_a_millimetre(open_loop) -> None:
+    world = load_world("default")
+    actions, targets = open_loop.smooth_and_white(world, 500), world.sample_targets(500)
+    exact = open_loop.throw(BatchWorld(world, dtype=torch.float64), actions, targets).outcome
+    rough = open_loop.throw(BatchWorld(world), actions.float(), targets).outcome
+    assert (exact.landing - rough.landing).abs().nan_to_num(0.0).max() < 1e-4
+    assert (exact.landing.isnan() == rough.landing.isnan()).all()
