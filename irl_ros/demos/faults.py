@@ -24,6 +24,7 @@ TREMOR_BAND = (8.0, 12.0)
 WANDER_BAND = (0.8, 3.0)
 """Slow corrections and drift of the stick, Hz."""
 WAVES = 4
+PERSON_STREAM = 7919  # people and targets of the same seed are not to be drawn from the same numbers
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,19 @@ class OperatorSettings:
     """Amplitude as a share of full stick."""
     wander: float = 0.02
     """Amplitude of slow stick errors as a share of full stick."""
-    aim_bias: float = 0.035
+    aim_bias: float = 0.042
     """Standard deviation of the aim's slow walk around the target, each way."""
-    strength_error: float = 0.04
+    strength_error: float = 0.06
     """Standard deviation of the swing's strength, as a share."""
-    synergy_error: float = 0.03
+    synergy_error: float = 0.035
     """Standard deviation of each joint's share of the swing."""
-    release_error: float = 0.03
+    release_error: float = 0.04
     """Standard deviation of the release at middling speed; quick swings are released less precisely."""
     tempo_error: float = 0.02
     """Standard deviation of the pace, as a share."""
-    fatigue: float = 0.005
+    fatigue: float = 0.002
     """Share of freshness lost with each throw."""
-    miss_probability: float = 0.08
+    miss_probability: float = 0.1
     """Gross misses: released far too early or late, or thrown weakly."""
     rest_before: float = 0.4
     rest_after: float = 0.6
@@ -101,7 +102,7 @@ class Faults:
         strength: factor on the thrust, [...].
         synergy: factor on each joint's share, [..., n].
         pace: factor on all durations, [...].
-        release: how much later than meant the hand opens, s, [...].
+        release: how much later than meant the hand opens in a swing of middling speed, s, [...].
         tremor, wander: waves: amplitude (share of full stick), frequency (Hz), phase (rad), [..., 3, WAVES, n].
     """
 
@@ -121,6 +122,36 @@ class Faults:
         return cls(**{n: torch.stack([getattr(i, n) for i in items]) for n in names})
 
 
+class Drift:
+    """A quantity of standard deviation 1 that wanders from throw to throw.
+
+    People see where the ball lands and over-correct, so it swings slowly around 0: an autoregressive process of second
+    order, x_k = 2 ρ cos θ x_{k−1} − ρ² x_{k−2} + ε, with correlation 0.69 from one throw to the next.
+
+    Args:
+        shape: of the quantity.
+        generator: where chance comes from.
+    """
+
+    damping, angle = 0.8, 2.0 * math.pi / 8.0
+
+    def __init__(self, shape: tuple[int, ...], generator: torch.Generator) -> None:
+        self._shape, self._generator = shape, generator
+        r2 = self.damping**2
+        gain = (1.0 + r2) / ((1.0 - r2) * (1.0 + r2 * r2 - 2.0 * r2 * math.cos(2.0 * self.angle)))
+        self._noise = 1.0 / math.sqrt(gain)
+        self._before = self._now = torch.zeros(shape)
+        for _ in range(30):  # forgets where it began
+            self.next()
+
+    def next(self) -> Tensor:
+        """Its value in the next throw."""
+        pull = 2.0 * self.damping * math.cos(self.angle) * self._now - self.damping**2 * self._before
+        noise = self._noise * torch.randn(self._shape, generator=self._generator)
+        self._before, self._now = self._now, pull + noise
+        return self._now
+
+
 class Person:
     """Draws the faults of one throw after another; what lasts from throw to throw lives here.
 
@@ -130,14 +161,12 @@ class Person:
         seed: the same person on the same day.
     """
 
-    memory = 0.8
-    """Correlation of aim, strength and release from one throw to the next."""
-
     def __init__(self, settings: OperatorSettings, joints: int, seed: int) -> None:
         self.settings, self.joints = settings, joints
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(seed + PERSON_STREAM)
         self.throws = 0
-        self._aim, self._strength, self._timing = self._normal(2), self._normal(), self._normal()
+        self._next_miss, self._block_end = -1, 0.0
+        self._aim, self._strength, self._timing = (Drift(shape, self.generator) for shape in ((2,), (), ()))
 
     @property
     def tiredness(self) -> float:
@@ -148,37 +177,38 @@ class Person:
         """The faults of the next throw; leading shape []."""
         s, tired = self.settings, self.tiredness
         clumsy = 2.0 * (1.0 - s.skill) * (1.0 + tired)
-        self._aim = self._walk(self._aim)
-        self._strength = self._walk(self._strength, 0.4)
+        aim, vigour = self._aim.next(), self._strength.next()
         # a swing that comes out strong runs away from the hand that should open: correlated by 0.5
-        self._timing = 0.5 * self._strength + 0.866 * self._walk(self._timing, 0.4)
-        strength = 1.0 + clumsy * s.strength_error * self._strength - 0.10 * tired
-        release = clumsy * s.release_error * self._timing
-        miss = self._uniform()
-        kind, size = self._uniform(), self._uniform()
-        if miss < s.miss_probability * (1.0 + tired):
-            if kind < 0.35:
-                release = release - 0.12 - 0.08 * size
-            elif kind < 0.6:
-                release = release + 0.05 + 0.05 * size
-            else:
-                strength = strength - 0.25 - 0.25 * size
+        timing = 0.5 * vigour + 0.866 * self._timing.next()
+        weak, mistimed = self._miss(tired)
         self.throws += 1
         return Faults(
             reaction=s.reaction * (s.reaction_spread * self._normal() + 0.2 * tired).exp(),
-            aim=clumsy * s.aim_bias * self._aim,
-            strength=strength,
+            aim=clumsy * s.aim_bias * aim,
+            strength=1.0 + clumsy * s.strength_error * vigour - 0.10 * tired - weak,
             synergy=1.0 + clumsy * s.synergy_error * self._normal(self.joints),
             pace=(1.0 + clumsy * s.tempo_error * self._normal()).clamp(0.8, 1.2) * (1.0 + 0.08 * tired),
-            release=release,
+            release=clumsy * s.release_error * timing + mistimed,
             tremor=self._waves(s.tremor * (1.0 + 2.0 * tired), TREMOR_BAND),
             wander=self._waves(s.wander * clumsy, WANDER_BAND),
         )
 
-    def _walk(self, value: Tensor, memory: float | None = None) -> Tensor:
-        """One step of a random walk that is drawn back to 0 and keeps a standard deviation of 1."""
-        m = self.memory if memory is None else memory
-        return m * value + math.sqrt(1.0 - m * m) * self._normal(*value.shape)
+    def _miss(self, tired: float) -> tuple[float, float]:
+        """Strength lost (share) and release error (s) of a gross miss; zeros in the other throws.
+
+        Who has just missed takes care: there is one miss in every 1 / probability throws.
+        """
+        probability = min(self.settings.miss_probability * (1.0 + tired), 1.0)
+        place, kind, size = self._uniform(3).tolist()
+        if probability > 0 and self.throws >= self._block_end:
+            length = 1.0 / probability
+            self._next_miss = int(self._block_end + place * length)
+            self._block_end += length
+        if self.throws != self._next_miss:
+            return 0.0, 0.0
+        if kind < 0.4:
+            return 0.25 + 0.25 * size, 0.0
+        return (0.0, -0.12 - 0.08 * size) if kind < 0.75 else (0.0, 0.05 + 0.05 * size)
 
     def _waves(self, amplitude: float, band: tuple[float, float]) -> Tensor:
         shape = (WAVES, self.joints)

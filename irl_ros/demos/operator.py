@@ -154,6 +154,9 @@ class SyntheticOperator:
         amplitude = swing.amplitude * torch.ones_like(faults.synergy)
         amplitude[:2] *= faults.strength * faults.synergy  # the turn goes where it is aimed
         swing = dataclasses.replace(swing, amplitude=amplitude).slower(faults.pace)
+        # in a quick swing the hand is less sure when to open
+        haste = amplitude[1].norm() / habit.swing(torch.tensor(0.5), torch.tensor(0.0)).amplitude[1].norm()
+        faults = dataclasses.replace(faults, release=faults.release * haste)
         return Plan(self.world, self.settings, target, swing, faults)
 
     @staticmethod
