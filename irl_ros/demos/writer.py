@@ -34,7 +34,7 @@ class EpisodeBagWriter:
     """Writes one rosbag2 directory: MCAP, metadata.yaml, embedded message definitions.
 
     It grows in a hidden folder beside its final place and is renamed when it is closed, so nobody sees
-    half a bag, not even after a crash. As a context manager it closes at the end and discards on an exception.
+    half a bag, not even after a crash. As a context manager it closes at the end and discards on an error.
 
     Args:
         path: the bag's folder; must not exist yet. Parents are made.

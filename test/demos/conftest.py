@@ -88,6 +88,9 @@ class Habits:
     pause: float = 1.0
     discard: tuple[int, ...] = ()
     labels: bool = True
+    mislabel: bool = False
+    hole: bool = False
+    """In the second throw the joint states fail for 0.4 s."""
 
 
 class Recorder:
@@ -209,19 +212,21 @@ class Recorder:
         opened = False
         for k in range(horizon + 1):
             time = start + k * dt
-            self.sample(time, throws, k)
+            if not (h.hole and number == 1 and 10 < k < 30):
+                self.sample(time, throws, k)
             if k < horizon:
                 sent = time + h.command_after + h.command_jitter * self.rng.uniform(-1, 1)
                 self.numbers("arm_controller/commands", sent, a[k, :-1] * self.world.velocity)
                 if a[k, -1] > 0 and not opened:
                     opened = True
                     self.numbers("gripper_controller/commands", time + 0.0004 - h.gripper_early, [1.0])
-        outcome = ("success" if throws.outcome.error <= 0.1 else "failure") if h.labels else ""
+        hit = bool(throws.outcome.error <= 0.1) != h.mislabel
+        outcome = ("success" if hit else "failure") if h.labels else ""
         self.event(start + horizon * dt, number, DISCARD if number in h.discard else STOP, outcome)
         return self._go_home(s.q[-1], start + horizon * dt)
 
     def sample(self, time: float, throws: Throws, k: int) -> None:
-        """What joint_states and ball/odometry show `resample` s after state k, by the flight's closed form."""
+        """What joint_states and ball/odometry show `resample` s after state k, by the closed form."""
         late, s = self.habits.resample, throws.states.map(lambda x: x.numpy())
         share = late / self.world.dt if k < self.world.horizon else 0.0
         nearby = min(k + 1, self.world.horizon)

@@ -177,7 +177,7 @@ def test_bags_of_a_folder_come_in_counting_order(record, throws, world) -> None:
     assert [b.path.name for b in find_bags(root)] == ["episode_0", "episode_2", "episode_3", "episode_10"]
 
 
-# ---- what a person does wrong -------------------------------------------------------------------------------
+# ---- what a person does wrong
 
 
 def test_missing_folder(tmp_path, world) -> None:
@@ -244,7 +244,7 @@ def test_file_named_in_metadata_is_missing(record, throws, world) -> None:
 
 def test_bag_of_another_robot(record, throws) -> None:
     with pytest.raises(
-        InputError, match="panda_joint1, .*not lbr_iiwa_joint_1, .*world's robot is iiwa"
+        InputError, match=r"panda_joint1, .*not lbr_iiwa_joint_1, .*world's robot is iiwa"
     ) as error:
         load_demonstrations(record(throws), load_world({"robot": "iiwa"}))
     one_line(error)

@@ -62,7 +62,7 @@ def test_recorded_throws_come_back_exactly(record, throws, world, habits) -> Non
         shift = [
             round((a.start - (0.0 if i == 0 else i * 2.2)) / world.dt) for i, a in enumerate(demos.audits)
         ]
-        # each begins two steps before the arm's last one at rest, its second; before the first there is no recording
+        # two steps before the arm's last one at rest, its second; the first is cut by the bag's begin
         assert shift == [0, -1, -1, -1]
         for i, steps in enumerate(shift):
             want = throws.states.q[i, : 61 + steps], throws.actions[i, : 60 + steps]
@@ -113,7 +113,7 @@ def test_kinesthetic_teaching_infers_actions_that_repeat_the_throw(record, throw
     replay = throw(
         BatchWorld(world, dtype=torch.float64), lambda s: actions[:, next(step)], throws.states.target[:, 0]
     )
-    # where the arm did not accelerate fully, it reaches the same velocity along another ramp: millimetres over a throw
+    # where the arm did not accelerate fully it reaches the same velocity along another ramp
     torch.testing.assert_close(replay.states.qd, throws.states.qd, rtol=0, atol=1e-5)
     torch.testing.assert_close(replay.states.q, throws.states.q, rtol=0, atol=0.02)
     assert torch.equal(replay.states.held, throws.states.held)
@@ -196,7 +196,7 @@ def test_the_hash_is_of_the_data_not_of_the_place(record, throws, world) -> None
 
 
 def test_longer_episodes_are_cut_to_the_horizon(record, throws, world) -> None:
-    """With 45 steps the swing does not fit before the landing: cut from the front, landing and rest inside."""
+    """45 steps do not hold the swing and the landing: cut from the front, landing and rest inside."""
     short = load_world("default", ["horizon=45"])
     demos = load_demonstrations(record(throws), short)
     assert demos.throws.actions.shape == (4, 45, 8)
