@@ -1,7 +1,7 @@
 """What a person does wrong: late, tired, trembling, a little different every time. Correlated, never white.
 
-White noise on actions is averaged away by anyone who imitates; what people do is not. Most faults here belong to
-a whole throw (its strength, its release) and follow the throw before; within a throw they are band-limited.
+White noise on actions is averaged away by anyone who imitates; what people do is not. Most faults here belong
+to a whole throw (its strength, its release) and follow the throw before; within one they are band-limited.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Faults:
         synergy: factor on each joint's share, [..., n].
         pace: factor on all durations, [...].
         release: how much later than meant the hand opens in a swing of middling speed, s, [...].
-        tremor, wander: waves: amplitude (share of full stick), frequency (Hz), phase (rad), [..., 3, WAVES, n].
+        tremor, wander: amplitude (share of full stick), frequency (Hz), phase (rad), [..., 3, WAVES, n].
     """
 
     reaction: Tensor
@@ -125,8 +125,8 @@ class Faults:
 class Drift:
     """A quantity of standard deviation 1 that wanders from throw to throw.
 
-    People see where the ball lands and over-correct, so it swings slowly around 0: an autoregressive process of second
-    order, x_k = 2 ρ cos θ x_{k−1} − ρ² x_{k−2} + ε, with correlation 0.69 from one throw to the next.
+    People see where the ball lands and over-correct, so it swings slowly around 0: an autoregressive process
+    of second order, x_k = 2 ρ cos θ x_{k−1} − ρ² x_{k−2} + ε, with correlation 0.69 from one throw to the next.
 
     Args:
         shape: of the quantity.

@@ -1,8 +1,8 @@
 """A person's way of throwing with one arm in one world: the habit, found once and used for every target.
 
-A practised person has one throw and varies its strength and direction. So a habit is one family of swings, smooth
-in the target's radius and azimuth: found on closed-form swings (`HabitSearch`), then made exact on a grid of targets
-in the batched world.
+A practised person has one throw and varies its strength and direction. So a habit is one family of swings,
+smooth in the target's radius and azimuth: found on closed-form swings (`HabitSearch`), then made exact on a
+grid of targets in the batched world.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STYLES = {"natural": (-0.4, 1.0), "underhand": (0.35, 1.1), "overhand": (-0.9, 0
 REACH, SWAY = 0.03, 0.1
 """The grid goes this far past the ring, m, and past the arc, rad: people aim a little off."""
 GOOD_ENOUGH, HOPELESS = 0.08, 0.15
-"""Largest landing error on the grid, m, with which a habit is taken at once, and with which it is refused: the far
+"""Landing error on the grid, m, up to which a habit is taken at once, and from which it is refused: the far
 end of a ring may ask for a little more than the arm has."""
 ROUNDS = 8
 
@@ -36,7 +36,7 @@ class Habit:
 
     Attributes:
         home: rad, [n].
-        near, far: amplitudes of approach and thrust at strength 0 and 1, rad, [2, n]; linear between and beyond.
+        near, far: amplitudes of approach and thrust at strength 0 and 1, rad, [2, n]; between them linear.
         turn: unit vector of the joint that turns towards the target, [n]; zeros if no joint can.
         start, duration: of approach, thrust and turn, s, [3, n].
         release: when the hand opens, s.
@@ -78,7 +78,7 @@ class Habit:
 
 
 def find_habit(world: World, style: str = "natural", tempo: float = 1.0, seed: int = 0) -> Habit:
-    """A person's habit in a world. Takes seconds the first time in a process; the same arguments, the same habit.
+    """A person's habit in a world: the same for the same arguments. Takes seconds the first time.
 
     Args:
         world: arm, limits and targets.
@@ -149,7 +149,7 @@ def _unsolved(search: HabitSearch, radii: tuple[float, float]) -> Habit:
 
 
 def _solve_grid(world: World, habit: Habit) -> Habit:
-    """The habit with strength and direction solved: Levenberg-Marquardt at all targets at once, in the batched world."""
+    """The habit solved on its grid of targets, by Levenberg-Marquardt in the batched world."""
     r, a = (x.flatten() for x in torch.meshgrid(habit.radii, habit.azimuths, indexing="ij"))
     goal = torch.stack((r * a.cos(), r * a.sin()), -1)
     best = x = torch.stack((habit.strength.flatten(), habit.direction.flatten()), -1)

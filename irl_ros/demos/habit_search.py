@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,7 +16,9 @@ from irl_ros.sim.reference import Flight
 USABLE_SPEED, USABLE_ACCELERATION = 0.9, 0.9
 """Share of the joint limits a good throw stays within where it can."""
 LANDED_BY = 0.95
-"""Onset to landing, s. With a late release and some rest on both sides it fits into the default horizon of 1.2 s."""
+"""Onset to landing, s, in a horizon of 1.2 s: room for a late release and some rest on both sides."""
+ROOM = 0.25
+"""The same room, s, in a shorter horizon."""
 FLIGHT = (0.25, 0.52)
 """How long the ball likes to fly, s."""
 CLEARANCE = 0.12
@@ -24,9 +28,9 @@ CLEARANCE = 0.12
 class HabitSearch:
     """Looks for one family of swings that reaches a whole ring of targets.
 
-    A candidate is a row of numbers: for each of the k swing joints the amplitude of approach and thrust, in the
-    nearest and in the furthest throw, then five times (`_timing`). It is judged by its throws at the near end, the
-    middle and the far end of the ring.
+    A candidate is a row of numbers: for each of the k swing joints the amplitude of approach and thrust, in
+    the nearest and in the furthest throw, then five times (`_timing`). It is judged by its throws at the near
+    end, the middle and the far end of the ring.
 
     Args:
         world: arm, limits, targets.
@@ -48,7 +52,7 @@ class HabitSearch:
         seed: int,
         whole_arm: bool,
     ) -> None:
-        def constant(x) -> Tensor:
+        def constant(x: Sequence[float] | np.ndarray) -> Tensor:
             return torch.as_tensor(x, dtype=torch.float32)
 
         self.world, self.elevation, self.tempo = world, elevation, tempo
@@ -59,11 +63,12 @@ class HabitSearch:
         )
         self.lower, self.upper = constant(world.robot.lower) + 0.05, constant(world.robot.upper) - 0.05
         self.radii = constant((radii[0], sum(radii) / 2, radii[1]))
+        self.landed_by = min(LANDED_BY, world.horizon * world.dt - ROOM)
         self._ticks = (torch.arange(round(1.1 / world.dt)) + 0.5) * world.dt
         self._choose_joints(whole_arm)
 
     def _choose_joints(self, whole_arm: bool) -> None:
-        """The joints that swing (axis across the throw) and the one that turns (the first with a vertical axis)."""
+        """The joints that swing (axis across the throw) and the one that turns (axis vertical)."""
         axes = self.kinematics.frames(self.home)[0][..., 2]
         tool = self.kinematics.tool_position(self.home)
         arc = self.world.settings.target.azimuth
@@ -92,7 +97,7 @@ class HabitSearch:
         return min(max(0.40 / self.tempo, quickest), 0.75)
 
     def run(self) -> tuple[Tensor, Tensor]:
-        """The best candidate's swings at strengths 0 and 1, as (row, cost)."""
+        """The best candidate and its cost."""
         k = len(self.joints)
         span = 0.35 * self.velocity[self.joints] / PEAK_SPEED  # covered in a third of a second
         middle = torch.full((5,), 0.5)
@@ -128,7 +133,7 @@ class HabitSearch:
         return Swing(self.home, amplitude, start, duration, release[..., 0])
 
     def _timing(self, unit: Tensor) -> tuple[Tensor, ...]:
-        """Length of the approach, begin and length of the thrust, lag from first to last joint, release; s, [...]."""
+        """Length of the approach, begin and length of the thrust, lag along the arm, release; s, [...]."""
         first, begin, length, lag, share = unit.unbind(-1)
         begin = (0.08 + 0.24 * begin) / self.tempo
         length = (0.48 + 0.20 * length) / self.tempo
@@ -143,7 +148,7 @@ class HabitSearch:
         swing = self.swings(rows[:, None].expand(count, 3, -1), strength)
         q, qd = self._motion(swing)
         now = (swing.release / self.world.dt).round().long()
-        landing, fly, velocity, _ = self._thrown(q, qd, now)
+        landing, fly, velocity = self._thrown(q, qd, now)
         ahead = landing @ self.forward
         aside = (landing - ahead[..., None] * self.forward).norm(dim=-1)
         miss = (ahead - self.radii).square() * torch.tensor([1.0, 0.25, 1.0]) + aside.square()
@@ -151,7 +156,7 @@ class HabitSearch:
         elevation = torch.atan2(velocity[..., 2], velocity[..., :2] @ self.forward)
         cost += (20 * _outside(elevation, *self.elevation)).square().sum(-1)
         cost += (30 * _outside(fly, *FLIGHT)).square().sum(-1)
-        cost += (60 * _over(swing.release + fly - LANDED_BY)).square().sum(-1)
+        cost += (60 * _over(swing.release + fly - self.landed_by)).square().sum(-1)
         # people settle on throws that forgive a badly timed release
         apart = self._thrown(q, qd, now + 1)[0] - self._thrown(q, qd, now - 1)[0]
         cost += (15 * apart.norm(dim=-1)).square().sum(-1)
@@ -169,18 +174,18 @@ class HabitSearch:
         qd = torch.cat((still, qd), -2)  # at a tick the arm has been through the commands of those before it
         return self.home + qd.cumsum(-2) * self.world.dt, qd
 
-    def _thrown(self, q: Tensor, qd: Tensor, tick: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Released at a tick [...]: landing m [..., 2], flight s [...], velocity m/s and place m [..., 3] there."""
+    def _thrown(self, q: Tensor, qd: Tensor, tick: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Released at a tick [...]: landing m [..., 2], flight s [...], the ball's velocity m/s [..., 3]."""
         index = tick[..., None, None].expand(*tick.shape, 1, q.shape[-1])
         here, moving = (x.gather(-2, index)[..., 0, :] for x in (q, qd))
         position, velocity = self.kinematics.tool_motion(here, moving)
         height = torch.full(tick.shape, self.world.settings.target.height)
         k = self.flight.steps_to_plane(position, velocity, height)
         landing = self.flight.predicted_landing(position, velocity, height)
-        return landing, k * self.flight.h, velocity, position
+        return landing, k * self.flight.h, velocity
 
     def _strain(self, q: Tensor, qd: Tensor) -> Tensor:
-        """What limits and obstacles say, [N]: the joints' limits, and the tool kept off the floor and the base."""
+        """What the joints' limits say, and floor and base, off which the tool is kept, [N]."""
         speed = _over(qd.abs() / self.velocity.clamp_min(1e-6) - USABLE_SPEED).amax(-2)
         push = qd.diff(dim=-2).abs() / self.world.dt / self.acceleration
         push = _over(push - USABLE_ACCELERATION).amax(-2)
@@ -195,10 +200,7 @@ class HabitSearch:
         """Releases long after the tool was fastest look like dropping, not throwing, [N]."""
         fastest = self.kinematics.tool_motion(q[..., ::2, :], qd[..., ::2, :])[1].norm(dim=-1).amax(-1)
         lost = 1.0 - velocity.norm(dim=-1) / fastest.clamp_min(1e-6)
-        return (SLOW * _over(lost - 0.1)).square().sum(-1)
-
-
-SLOW = 10.0
+        return (10 * _over(lost - 0.1)).square().sum(-1)
 
 
 def _over(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A synthetic person who throws with an arm through a joystick. Stands in for people in tests and in the demo."""
+"""A synthetic person who throws with an arm through a joystick, for tests and the demo."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Plan:
         return torch.cat((joints, release.expand(joints.shape[:-1])[..., None]), -1)
 
     def _activity(self, since: Tensor) -> Tensor:
-        """1 while the hand works, fading in at onset and out after the swing: a resting hand lets the stick go."""
+        """1 while the hand works, fading in at onset and out after the swing: at rest it lets go."""
         return minimum_jerk(since / 0.1) * (1.0 - minimum_jerk((since - self.swing.end) / 0.15))
 
     def _correction(self, t: float) -> Tensor:
@@ -173,7 +173,7 @@ def demonstrate(
     seed: int = 0,
     simulator: Simulator | None = None,
 ) -> Throws:
-    """Throws of one person at targets drawn from the world, cut to its horizon as recorded demonstrations are.
+    """Throws of one person at targets drawn from the world, cut to its horizon as recordings are.
 
     Args:
         world: where.
@@ -183,7 +183,7 @@ def demonstrate(
         simulator: BulletWorld (takes them one by one), or another; default BatchWorld.
 
     Returns:
-        Throws with actions as commanded, cut by `choose_window` as recordings are: from a little before the motion.
+        Throws with actions as commanded, cut by `choose_window`: from a little before the motion.
     """
     operator = SyntheticOperator(world, operator_settings, seed)
     targets = world.sample_targets(episodes, torch.Generator().manual_seed(seed))

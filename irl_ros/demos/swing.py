@@ -1,7 +1,7 @@
 """A throwing swing: the sum of minimum-jerk submovements of the joints, and the moment the hand opens.
 
-People's reaches are well described by overlapping minimum-jerk submovements (Flash & Hogan 1985; Flash & Henis 1991).
-A throw here has three: an approach (or back-swing), the thrust, and the turn of the base to the target.
+People's reaches are well described by overlapping minimum-jerk submovements (Flash & Hogan 1985; Flash &
+Henis 1991). A throw here has three: an approach (or back-swing), the thrust, the turn of the base to the target.
 """
 
 from __future__ import annotations
