@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import rclpy
@@ -22,12 +20,11 @@ from rclpy.exceptions import (
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 from irl_ros.errors import InputError
 from irl_ros.nodes.interface import DIAGNOSTICS
-
-PARENT = "IRL_ROS_PARENT"
-"""Process id of the session that started this node; the node ends when that process does."""
+from irl_ros.nodes.lifeline import follow_parent
 
 _PARAMETER_FAULTS = (
     InvalidParameterException,
@@ -56,7 +53,10 @@ class IrlNode(Node):
     def parameter(
         self, name: str, default: Any, description: str, low: float | None = None, high: float | None = None
     ) -> Any:
-        """Declare a parameter that is set at start, within [low, high] where given, and return its value."""
+        """Declare a parameter that is set at start, within [low, high] where given, and return its value.
+
+        An empty list has no type in ROS: give `Parameter.Type.STRING_ARRAY` as default and get None.
+        """
         descriptor = ParameterDescriptor(description=description, read_only=True)
         if low is not None and high is not None:
             if isinstance(default, int):
@@ -74,6 +74,34 @@ class IrlNode(Node):
     def seconds(self) -> float:
         """Wall time for time-outs, s."""
         return self.wall.now().nanoseconds * 1e-9
+
+    async def sleep(self, seconds: float) -> None:
+        """Let the executor do other things for a while (wall time)."""
+        woken: Future = Future()
+        timer = self.create_wall_timer(seconds, lambda: woken.set_result(None))
+        await woken
+        self.destroy_timer(timer)
+
+    async def until(self, condition: Callable[[], bool], limit: float, what: str) -> None:
+        """Wait for a condition.
+
+        Raises:
+            TimeoutError: it does not hold within `limit` s (wall); the text says `what` was missing.
+        """
+        end = self.seconds() + limit
+        while not condition():
+            if self.seconds() > end:
+                raise TimeoutError(f"{what} within {limit:g} s")
+            await self.sleep(0.02)
+
+    def begin_soon(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run a coroutine as soon as the node spins."""
+
+        async def once() -> None:
+            timer.cancel()
+            await work()
+
+        timer = self.create_wall_timer(0.0, once)
 
     def status(self) -> tuple[bool, str, Mapping[str, Any]]:
         """For /diagnostics: all is well, one line, figures. Nodes say more."""
@@ -104,7 +132,7 @@ def run(build: Callable[[], IrlNode], arguments: Sequence[str] | None = None) ->
 
     The context stays valid until the node's `close` has run, so a node can still bring an arm to rest.
     """
-    _follow_parent()
+    follow_parent()
     signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda n, _: signals.append(n))
@@ -132,14 +160,3 @@ def run(build: Callable[[], IrlNode], arguments: Sequence[str] | None = None) ->
 def _complain(line: str) -> int:
     print(f"irl_ros: {line}", file=sys.stderr, flush=True)
     return 2
-
-
-def _follow_parent() -> None:
-    """Ask Linux for a SIGTERM when the session that started us dies, however it dies."""
-    parent = os.environ.get(PARENT)
-    if parent is None or not sys.platform.startswith("linux"):
-        return
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
-    if os.getppid() != int(parent):
-        sys.exit(1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
+from irl_ros.robots import Robot
+
 JOINT_STATES = "joint_states"
 ARM_COMMANDS = "arm_controller/commands"
 GRIPPER_COMMANDS = "gripper_controller/commands"
@@ -32,3 +34,9 @@ EVENT = QoSProfile(
     depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )
 CLOCK_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+def controller_topics(robot: Robot) -> tuple[str, str]:
+    """Command topics of arm and gripper: the robot YAML's `controllers`, or ours."""
+    controllers = robot.settings.controllers
+    return controllers.get("commands", ARM_COMMANDS), controllers.get("gripper", GRIPPER_COMMANDS)

@@ -49,10 +49,11 @@ class SimArm(IrlNode):
             self._clock_topic = self.create_publisher(ClockMessage, names.CLOCK, names.CLOCK_QOS)
         self._joints = self.create_publisher(JointState, names.JOINT_STATES, names.SENSOR)
         self._ball = self.create_publisher(Odometry, names.BALL, names.SENSOR)
+        commands, gripper = names.controller_topics(world.robot)
         # the gripper before the arm: the executor asks in this order, and the arm's command makes the step
         self.create_subscription(PointStamped, names.TARGET, self._on_target, names.LATCHED)
-        self.create_subscription(Float64MultiArray, names.GRIPPER_COMMANDS, self._on_gripper, names.COMMAND)
-        self.create_subscription(Float64MultiArray, names.ARM_COMMANDS, self._on_command, names.COMMAND)
+        self.create_subscription(Float64MultiArray, gripper, self._on_gripper, names.COMMAND)
+        self.create_subscription(Float64MultiArray, commands, self._on_command, names.COMMAND)
         self.create_service(Trigger, "~/reset", self._on_reset)
         self._lockstep = LockStep(world.dt) if factor == 0.0 else None
         # in lock-step the timer only looks whether a step is overdue
@@ -91,6 +92,7 @@ class SimArm(IrlNode):
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self.arm.reset()
+        self._simulated_ns += self._period_ns  # no two states have the same time
         if self._lockstep:
             self._lockstep.reset(self.seconds())
         self._publish(self.arm.state)
