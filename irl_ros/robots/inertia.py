@@ -1,4 +1,4 @@
-"""What a serial arm weighs: a URDF's inertials, folded into one rigid body for each moving joint of the arm."""
+"""What a serial arm weighs: a URDF's inertials, folded into one rigid body for each joint of the arm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from irl_ros.robots.urdf import MOVING, Joint, read_joints, rotation_from_rpy
 
 @dataclass(frozen=True)
 class Inertia:
-    """A rigid body's mass (kg), centre of mass (m, [3]) and inertia about it (kg m², [3, 3]), in one frame."""
+    """A rigid body: mass (kg), centre of mass (m, [3]) and inertia about it (kg m², [3, 3]), in one frame."""
 
     mass: float
     centre: np.ndarray
@@ -47,8 +47,8 @@ NOTHING = Inertia(0.0, np.zeros(3), np.zeros((3, 3)))
 def arm_inertias(robot: Robot, payload: float = 0.0) -> list[Inertia]:
     """For each joint of the arm, all that moves rigidly with it, in its child link's frame.
 
-    Joints that are not the arm's (fingers) are taken as fixed where they rest: at zero, or at the end of their
-    travel that is nearest to it.
+    Joints that are not the arm's (fingers) are taken as fixed where they rest: at zero, or at the end of
+    their travel that is nearest to it.
 
     Args:
         robot: the arm.

@@ -15,7 +15,8 @@ class Kinematics:
     """Kinematics of N copies of an arm at once.
 
     Every joint frame is turned so that its axis is z; fixed joints are folded into the constant transforms
-    between the moving ones. All results are in the robot's base frame, which is the world frame here (REP-103).
+    between the moving ones. All results are in the robot's base frame, which is the world frame here
+    (REP-103).
 
     Args:
         chain: joints from the base to the end effector (`read_chain`).
@@ -74,7 +75,7 @@ class Kinematics:
         return self.tool_motion(q, torch.zeros_like(q))[0]
 
     def frames(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Rotation [..., n, 3, 3] and origin [..., n, 3] of every joint frame (after its motion, axis along z)."""
+        """Rotation [..., n, 3, 3] and origin [..., n, 3] of each joint frame (after its motion, axis = z)."""
         rotation = torch.eye(3, dtype=q.dtype, device=q.device).expand(*q.shape[:-1], 3, 3)
         origin = torch.zeros(*q.shape[:-1], 3, dtype=q.dtype, device=q.device)
         rotations, origins = [], []
@@ -90,7 +91,7 @@ class Kinematics:
         return torch.stack(rotations, -3), torch.stack(origins, -2)
 
     def jacobian(self, q: Tensor) -> Tensor:
-        """Geometric Jacobian of the tool point, [..., 6, n]: linear (m/s) over angular (rad/s) velocity per qd."""
+        """Geometric Jacobian of the tool point, [..., 6, n]: linear over angular velocity per unit of qd."""
         rotations, origins = self.frames(q)
         axes = rotations[..., :, :, 2]
         tool = origins[..., -1, :] + rotations[..., -1, :, :] @ self._tool

@@ -32,7 +32,7 @@ class LinkInertial:
 
 @dataclass(frozen=True)
 class RobotSettings:
-    """The keys of a robot YAML. Joint lists are in the order of `joints`, which is the order used everywhere."""
+    """The keys of a robot YAML. Joint lists are in the order of `joints`, the order used everywhere."""
 
     urdf: str
     """`pybullet_data:<path>`, an absolute path, or a path relative to the YAML."""

@@ -13,8 +13,8 @@ from irl_ros.sim.world import World
 class BatchWorld:
     """N independent throws advanced together; the arm responds ideally (`Reference`).
 
-    Implements `Simulator`: `reset`, `step`, `outcome`. Torque is not computed here, so `torque_saturation` is NaN;
-    confirm a policy in BulletWorld.
+    Implements `Simulator`: `reset`, `step`, `outcome`. Torque is not computed here, so `torque_saturation` is
+    NaN; confirm a policy in BulletWorld.
 
     Args:
         world: what is simulated.
@@ -36,7 +36,8 @@ class BatchWorld:
 
         Args:
             targets: m, [N, 3].
-            start: joint positions and velocities to start from, rad and rad/s, each [N, n]; default: home, at rest.
+            start: joint positions and velocities to start from, rad and rad/s, each [N, n]; default:
+                home, at rest.
 
         Returns:
             The state at t = 0, leading shape [N].
@@ -59,7 +60,7 @@ class BatchWorld:
         """Advance one control step.
 
         Args:
-            action: [N, n + 1] in [-1, 1]: joint velocities as a share of this world's limits, then release (> 0).
+            action: [N, n + 1] in [-1, 1]: joint velocities as shares of this world's limits, then release (> 0).
 
         Returns:
             The next state, leading shape [N].

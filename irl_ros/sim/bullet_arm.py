@@ -7,12 +7,12 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 
 import numpy as np
-import pybullet
 
 from irl_ros.errors import InputError
 from irl_ros.robots import Robot
 from irl_ros.robots.inertia import Inertia, arm_inertias
 from irl_ros.robots.urdf import MOVING
+from irl_ros.sim.engine import pybullet
 from irl_ros.sim.world import World
 
 TOOL = "irl_ros_tool"
@@ -22,11 +22,11 @@ BRAKE = 1e5  # N m, what a locked joint holds
 class BulletArm:
     """An arm in a PyBullet client that stands still until it is reset and servoed.
 
-    The body comes from `dynamics_urdf`: the robot's masses without its meshes, fingers folded in. Bullet's own joint
-    motors and all damping are off. A locked joint has a brake.
+    The body comes from `dynamics_urdf`: the robot's masses without its meshes, fingers folded in. Bullet's
+    own joint motors and all damping are off. A locked joint has a brake.
 
-    The servo knows the payload (as real controllers are told theirs) but not the held ball, which is taken to weigh
-    nothing in the hand: the default 50 g load no joint by more than 1 % of its effort limit.
+    The servo knows the payload (as real controllers are told theirs) but not the held ball, which is taken to
+    weigh nothing in the hand: the default 50 g load no joint by more than 1 % of its effort limit.
 
     Args:
         world: robot, limits, payload, time step.
@@ -54,7 +54,8 @@ class BulletArm:
         self._effort = [
             float("inf") if lock else float(e) for e, lock in zip(robot.effort, locked, strict=True)
         ]
-        # a motor without force is off; with force and no target velocity it is a brake, idle while the servo suffices
+        # a motor without force is off; with force and no target velocity it is a brake, idle while the servo
+        # suffices
         forces = [BRAKE if lock else 0.0 for lock in locked]
         pybullet.setJointMotorControlArray(
             self.body, self.joints, pybullet.VELOCITY_CONTROL, forces=forces, physicsClientId=client
@@ -147,8 +148,8 @@ def dynamics_urdf(robot: Robot, payload: float = 0.0) -> str:
 
 
 def _add_link(root: ElementTree.Element, name: str, body: Inertia) -> None:
-    # Bullet wants principal axes; finding them here keeps full precision. It drops an inertia whose largest moment
-    # exceeds the sum of the others, as no body's can but some published ones do: that moment is cut
+    # Bullet wants principal axes; finding them here keeps full precision. It drops an inertia whose largest
+    # moment exceeds the sum of the others, as no body's can but some published ones do: that moment is cut
     moments, axes = np.linalg.eigh(body.tensor)
     moments[2] = min(moments[2], moments[0] + moments[1])
     axes[:, 2] *= np.sign(np.linalg.det(axes))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pybullet
 import torch
 
+from irl_ros.sim.engine import pybullet
 from irl_ros.sim.reference import Flight
 from irl_ros.sim.world import World
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import TracebackType
 
-import pybullet
 import torch
 from torch import Tensor
 
 from irl_ros.sim.batch_world import outcome_of
 from irl_ros.sim.bullet_arm import BulletArm
 from irl_ros.sim.bullet_ball import BulletBall
+from irl_ros.sim.engine import pybullet
 from irl_ros.sim.reference import Flight, Reference
 from irl_ros.sim.state import Outcome, State
 from irl_ros.sim.world import World
@@ -22,10 +22,10 @@ MOST_CLIENTS = 256  # 7 GB; PyBullet itself ends at 1024 in a process
 class BulletWorld:
     """N throws, each with an arm and a ball in a PyBullet client of its own. Implements `Simulator`.
 
-    At each control step the reference motion is planned from the *measured* joint state; at each physics step the
-    servo turns it into clipped torques. The ball rides rigidly at the tool point until it is let go, then flies as a
-    free body (no contact with the arm: overlapping the gripper it would be kicked); it lands by the rule in `Flight`
-    and rests there. All is float64 on the CPU, and repeats bit by bit after `reset`.
+    At each control step the reference motion is planned from the *measured* joint state; at each physics step
+    the servo turns it into clipped torques. The ball rides rigidly at the tool point until it is let go, then
+    flies as a free body (no contact with the arm: overlapping the gripper it would be kicked); it lands by
+    the rule in `Flight` and rests there. All is float64 on the CPU, and repeats bit by bit after `reset`.
 
     Steps beyond the horizon are allowed (`phase` stays 1): the arm goes on as before.
 
@@ -38,6 +38,7 @@ class BulletWorld:
 
     def __init__(self, world: World) -> None:
         self.world, self.device = world, torch.device("cpu")
+        self.state: State
         self.reference = Reference(world, "cpu", torch.float64)
         self.flight = Flight(world)
         self._all: list[_Client] = []
@@ -48,7 +49,8 @@ class BulletWorld:
 
         Args:
             targets: m, [N, 3].
-            start: joint positions and velocities to start from, rad and rad/s, each [N, n]; default: home, at rest.
+            start: joint positions and velocities to start from, rad and rad/s, each [N, n]; default:
+                home, at rest.
 
         Returns:
             The state at t = 0, leading shape [N].
@@ -89,7 +91,7 @@ class BulletWorld:
         """Advance one control step.
 
         Args:
-            action: [N, n + 1] in [-1, 1]: joint velocities as a share of this world's limits, then release (> 0).
+            action: [N, n + 1] in [-1, 1]: joint velocities as shares of this world's limits, then release (> 0).
 
         Returns:
             The next state, leading shape [N].
@@ -192,7 +194,7 @@ class _Client:
         self.ball = BulletBall(world, self._id)
 
     def advance(self, velocities: Sequence[Sequence[float]], flying: bool) -> int:
-        """One control step along reference velocities [S][n]; in how many physics steps torque was clipped."""
+        """One control step along velocities [S][n]; in how many physics steps torque was clipped."""
         arm, clipped, pushed = self.arm, 0, flying and self.ball.in_air
         for velocity in velocities:
             clipped += arm.servo(velocity)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import pybullet
 
 from irl_ros.robots import Robot
+from irl_ros.sim.engine import pybullet
 from irl_ros.sim.state import State, Throws
 from irl_ros.sim.world import World
 
@@ -51,7 +52,7 @@ def render_throw(
 
 
 class _Scene:
-    """A PyBullet client that holds the arm with its meshes, the floor, the target and the ball of one throw."""
+    """A PyBullet client with the arm's meshes, the floor, the target and the ball of one throw."""
 
     def __init__(self, world: World, states: State, last: int) -> None:
         self._client = pybullet.connect(pybullet.DIRECT)
@@ -71,7 +72,7 @@ class _Scene:
         self._distance = 0.75 + 0.85 * max(reach, float(self._path[: last + 1, 2].max()))
 
     def picture(self, step: int, size: tuple[int, int]) -> np.ndarray:
-        """The scene at a control step, uint8 [height, width, 3]. Steps must not go back: the trail only grows."""
+        """The scene at a control step, uint8 [height, width, 3]. Steps must not go back: the trail grows."""
         self._arm.pose(self._states.q[step].tolist(), bool(self._states.held[step]))
         ball = self._path[step]
         self._move(self._ball, ball)
@@ -136,7 +137,7 @@ class _Scene:
             normals=[(0.0, 0.0, 1.0)] * len(vertices),
         )
 
-    def _shape(self, kind: int, color: Color, **form) -> int:
+    def _shape(self, kind: int, color: Color, **form: Any) -> int:
         return pybullet.createVisualShape(
             kind, rgbaColor=color, specularColor=(0.1, 0.1, 0.1), physicsClientId=self._client, **form
         )

@@ -31,9 +31,10 @@ Arrays = dict[str, np.ndarray]
 class BulletPool:
     """N throws in PyBullet, spread over processes and advanced together. Implements `Simulator`.
 
-    The policy stays in this process and is asked once a step for all throws, so it may be any callable, on any
-    device, with any state of its own. The processes come from a fork server, which is safe beside the threads
-    of torch, CUDA and ROS; the first pool of a program takes about two seconds to start, later ones a fraction.
+    The policy stays in this process and is asked once a step for all throws, so it may be any callable, on
+    any device, with any state of its own. The processes come from a fork server, which is safe beside the
+    threads of torch, CUDA and ROS; the first pool of a program takes about two seconds to start, later ones a
+    fraction.
 
     Args:
         world: what is simulated.
@@ -114,20 +115,17 @@ class BulletPool:
         """Give every process its rows of `arrays`, then gather the rows they answer."""
         busy = [(pipe, size) for pipe, size in zip(self._pipes, self._sizes) if size]
         row = 0
-        for pipe, size in busy:
-            pipe.send((verb, [array[row : row + size] for array in arrays]))
-            row += size
-        answers = [self._answer(pipe) for pipe, _ in busy]
-        return {k: torch.from_numpy(np.concatenate([a[k] for a in answers])) for k in answers[0]}
-
-    def _answer(self, pipe: Connection) -> Arrays:
         try:
-            answer = pipe.recv()
-        except EOFError:
+            for pipe, size in busy:
+                pipe.send((verb, [array[row : row + size] for array in arrays]))
+                row += size
+            answers = [pipe.recv() for pipe, _ in busy]
+        except (EOFError, ConnectionError):
             raise RuntimeError("a simulation process has died (out of memory?)") from None
-        if isinstance(answer, str):
-            raise RuntimeError(f"a simulation process failed:\n{answer}")
-        return answer
+        for answer in answers:
+            if isinstance(answer, str):
+                raise RuntimeError(f"a simulation process failed:\n{answer}")
+        return {k: torch.from_numpy(np.concatenate([a[k] for a in answers])) for k in answers[0]}
 
 
 @contextlib.contextmanager

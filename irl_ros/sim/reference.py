@@ -1,13 +1,15 @@
 """The arm's ideal response to velocity commands, and the ball's flight: the rules both worlds obey.
 
-The reference is what an arm does whose torque suffices: pure kinematics, hence cheap and exact. BatchWorld follows
-it by definition; BulletWorld's computed-torque servo tracks it to rounding while torque is inside its limits.
+The reference is what an arm does whose torque suffices: pure kinematics, hence cheap and exact. BatchWorld
+follows it by definition; BulletWorld's computed-torque servo tracks it to rounding while torque is inside its
+limits.
 """
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,7 +30,7 @@ class Reference:
     """
 
     def __init__(self, world: World, device: torch.device | str, dtype: torch.dtype) -> None:
-        def constant(x) -> Tensor:
+        def constant(x: np.ndarray) -> Tensor:
             return torch.as_tensor(x, device=device, dtype=dtype)
 
         self.velocity, self.acceleration = constant(world.velocity), constant(world.acceleration)
@@ -37,7 +39,7 @@ class Reference:
         self._ramp = torch.arange(1, self.steps + 1, device=device, dtype=dtype)[:, None] * self.h
 
     def command(self, q: Tensor, qd: Tensor, action: Tensor) -> Tensor:
-        """Velocity command, rad/s [N, n], for an action in [-1, 1]: scaled, then kept within braking distance.
+        """Velocity command, rad/s [N, n], for an action in [-1, 1]: scaled, kept within braking distance.
 
         After one control period towards the command and full braking from there the joint is still inside its
         limit. From any state that can be braked in time, this keeps every later state so.
@@ -50,9 +52,10 @@ class Reference:
     def _fastest(self, room: Tensor, v: Tensor) -> Tensor:
         """Largest command towards a limit `room` rad away while moving towards it at v rad/s.
 
-        A command c above v takes at most c T of the room, then c² / 2a to brake: c T + c² / 2a ≤ room. One below v is
-        reached on a ramp that takes (v² - c²) / 2a + c (T - (v - c) / a), more than c T. Where not even braking
-        helps, the result asks for more deceleration than the arm has, and the ramp gives all there is.
+        A command c above v takes at most c T of the room, then c² / 2a to brake: c T + c² / 2a ≤ room. One
+        below v is reached on a ramp that takes (v² - c²) / 2a + c (T - (v - c) / a), more than c T. Where not
+        even braking helps, the result asks for more deceleration than the arm has, and the ramp gives all
+        there is.
         """
         a, step = self.acceleration, self.acceleration * self.dt
         faster = (step * step + 2 * a * room.clamp_min(0.0)).sqrt() - step
@@ -75,7 +78,7 @@ class Reference:
         return inside, torch.where(inside == moved, velocities[..., -1, :], torch.zeros_like(qd))
 
     def violations(self, q: Tensor, qd: Tensor, before: Tensor) -> Tensor:
-        """Whether a joint is outside its position, velocity or (mean over the control step) acceleration limit.
+        """Whether a joint is outside its position, velocity or (mean over the step) acceleration limit.
 
         Args:
             q, qd: joint motion at the end of a control step, [N, n].
@@ -91,10 +94,10 @@ class Reference:
 
 
 class Flight:
-    """The ball in the air, in physics steps: x_k = x₀ + k h v₀ − g h² k (k + 1) / 2, PyBullet's own integration.
+    """The ball in the air, in physics steps: x_k = x₀ + k h v₀ − g h² k (k + 1) / 2, as PyBullet has it.
 
-    Landing is where this formula, read at real k, meets the plane z = target height. With drag there is no closed
-    form: physics steps are taken one by one and the landing is interpolated linearly within a step.
+    Landing is where this formula, read at real k, meets the plane z = target height. With drag there is no
+    closed form: physics steps are taken one by one and the landing is interpolated linearly within a step.
     """
 
     def __init__(self, world: World) -> None:
@@ -104,7 +107,7 @@ class Flight:
         self.drag = 0.5 * AIR_DENSITY * s.ball.drag * area / s.ball.mass  # 1/m
 
     def steps_to_plane(self, position: Tensor, velocity: Tensor, height: Tensor) -> Tensor:
-        """Real number of physics steps until the ball (ignoring drag) is down at z = height, [N]; 0 if below."""
+        """Real number of physics steps until the ball (ignoring drag) is down at z = height, [N]; 0 below."""
         a = 0.5 * self.g * self.h * self.h
         b = a - self.h * velocity[..., 2]
         fall = (position[..., 2] - height).clamp_min(0.0)

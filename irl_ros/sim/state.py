@@ -5,35 +5,38 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+Batch = TypeVar("Batch", bound="_TensorBatch")
 
 
 class _TensorBatch:
     """Shared by the dataclasses of tensors below: the same leading dimensions in every field."""
 
-    def map(self, f: Callable[[Tensor], Tensor]):
+    def map(self: Batch, f: Callable[[Tensor], Tensor]) -> Batch:
         """A copy with `f` applied to every tensor."""
         values = {g.name: getattr(self, g.name) for g in dataclasses.fields(self)}  # type: ignore[arg-type]
         return type(self)(**{k: f(v) for k, v in values.items()})
 
-    def __getitem__(self, index):
+    def __getitem__(self: Batch, index: Any) -> Batch:
         """The same fields, indexed along the leading dimensions."""
         return self.map(lambda x: x[index])
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None):
+    def to(self: Batch, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Batch:
         """Moved to a device; floating-point fields cast to `dtype`."""
         return self.map(lambda x: x.to(device=device, dtype=dtype if x.is_floating_point() else None))
 
     @classmethod
-    def stack(cls, items: list, dim: int = 0):
+    def stack(cls: type[Batch], items: list[Batch], dim: int = 0) -> Batch:
         """Batches joined along a new dimension."""
         names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
         return cls(**{n: torch.stack([getattr(i, n) for i in items], dim) for n in names})
 
     @classmethod
-    def cat(cls, items: list, dim: int = 0):
+    def cat(cls: type[Batch], items: list[Batch], dim: int = 0) -> Batch:
         """Batches joined along an existing dimension."""
         names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
         return cls(**{n: torch.cat([getattr(i, n) for i in items], dim) for n in names})
@@ -73,7 +76,8 @@ class Outcome(_TensorBatch):
             within the horizon.
         error: horizontal distance of the landing from the target, m, [N]; inf where it did not land.
         released: bool [N].
-        limit_violations: control steps in which a joint left its position, velocity or acceleration limit, [N].
+        limit_violations: control steps in which a joint left its position, velocity or acceleration limit,
+            [N].
         torque_saturation: share of physics steps in which a joint's torque was clipped, [N]; NaN where the
             world does not compute torque.
     """
@@ -103,7 +107,7 @@ class Throws(_TensorBatch):
         return Throws(self.states.map(f), f(self.actions), self.outcome.map(f))
 
     @classmethod
-    def cat(cls, items: list, dim: int = 0) -> Throws:
+    def cat(cls, items: list[Throws], dim: int = 0) -> Throws:
         return cls(
             State.cat([i.states for i in items], dim),
             torch.cat([i.actions for i in items], dim),

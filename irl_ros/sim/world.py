@@ -116,7 +116,7 @@ class World:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def action(self, velocity: ArrayLike) -> np.ndarray:
-        """Joint velocities in rad/s, [..., n], as the joint part of an action: a share of this world's limits.
+        """Joint velocities in rad/s, [..., n], as the joint part of an action: shares of this world's limits.
 
         Not clipped: the worlds do that. Locked joints get 0.
         """

@@ -55,7 +55,8 @@ def test_fingers_belong_to_the_hand() -> None:
 def test_an_arm_without_mass_is_refused(tmp_path: Path) -> None:
     (tmp_path / "light.urdf").write_text(
         '<robot name="light"><link name="base"/><link name="arm"/><joint name="j" type="revolute">'
-        '<parent link="base"/><child link="arm"/><limit lower="-1" upper="1" velocity="1" effort="1"/></joint></robot>'
+        '<parent link="base"/><child link="arm"/>'
+        '<limit lower="-1" upper="1" velocity="1" effort="1"/></joint></robot>'
     )
     (tmp_path / "light.yaml").write_text("urdf: light.urdf\njoints: [j]\nend_effector: arm\n")
     with pytest.raises(InputError, match="gives no mass to what joint 'j' moves"):

@@ -1,4 +1,4 @@
-"""Kinematics against PyBullet's own, on the robots' full URDFs with their fingers, and on a URDF of odd joints."""
+"""Kinematics against PyBullet's own: the robots' full URDFs with their fingers, and one of odd joints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import torch
 from irl_ros.robots import Robot, load_robot
 
 ODD_URDF = """<robot name="odd">
-  <link name="base"/><link name="a"/><link name="b"/><link name="bracket"/><link name="c"/><link name="d"/><link name="tip"/>
+  <link name="base"/><link name="a"/><link name="b"/><link name="bracket"/><link name="c"/>
+  <link name="d"/><link name="tip"/>
   <joint name="slide" type="prismatic"><parent link="base"/><child link="a"/>
     <origin xyz="0.1 -0.2 0.3" rpy="0.4 -0.5 0.6"/><axis xyz="0.6 0 -0.8"/>
     <limit lower="-0.5" upper="0.7" velocity="1" effort="100"/></joint>
@@ -27,7 +28,8 @@ ODD_URDF = """<robot name="odd">
   <joint name="out" type="prismatic"><parent link="c"/><child link="d"/>
     <origin rpy="0 -0.7 0"/><axis xyz="0 1 0"/>
     <limit lower="0" upper="0.4" velocity="1" effort="30"/></joint>
-  <joint name="weld" type="fixed"><parent link="d"/><child link="tip"/><origin xyz="0 0 0.1" rpy="0 0 1"/></joint>
+  <joint name="weld" type="fixed"><parent link="d"/><child link="tip"/>
+    <origin xyz="0 0 0.1" rpy="0 0 1"/></joint>
 </robot>"""
 ODD_YAML = """urdf: odd.urdf
 joints: [slide, down, skew, out]
@@ -66,7 +68,11 @@ class Truth:
         for joint, position, velocity in zip(self.joints, q, qd, strict=True):
             pybullet.resetJointState(self.body, joint, position, velocity, physicsClientId=self.client)
         state = pybullet.getLinkState(
-            self.body, self.link, computeLinkVelocity=1, computeForwardKinematics=1, physicsClientId=self.client
+            self.body,
+            self.link,
+            computeLinkVelocity=1,
+            computeForwardKinematics=1,
+            physicsClientId=self.client,
         )
         turn = np.reshape(pybullet.getMatrixFromQuaternion(state[5]), (3, 3))
         position = np.array(state[4]) + turn @ self.offset
@@ -119,7 +125,7 @@ def test_any_leading_shape_gives_the_same(robot: Robot) -> None:
 
 
 def test_single_precision_is_good_to_ten_micrometres(robot: Robot) -> None:
-    q, qd = (torch.tensor(x) for x in configurations(robot, 100))
+    q, _ = (torch.tensor(x) for x in configurations(robot, 100))
     exact = robot.kinematics(dtype=torch.float64).tool_position(q)
     rough = robot.kinematics(dtype=torch.float32).tool_position(q.float())
     assert (rough - exact).abs().max() < 1e-5
@@ -128,6 +134,6 @@ def test_single_precision_is_good_to_ten_micrometres(robot: Robot) -> None:
 def test_the_tool_point_seen_from_the_last_joint(robot: Robot) -> None:
     q, _ = (torch.tensor(x) for x in configurations(robot, 5))
     kinematics = robot.kinematics(dtype=torch.float64)
-    rotations, origins = kinematics.frames(q)
+    _, origins = kinematics.frames(q)
     axis_frame = np.linalg.norm(kinematics.tool_position(q) - origins[:, -1], axis=-1)
     np.testing.assert_allclose(axis_frame, np.linalg.norm(robot.tool_in_last_link), atol=1e-12)

@@ -31,7 +31,10 @@ def written(folder: Path, **changes: object) -> Path:
         ({"urdf": "pybullet_data:franka_panda/nowhere.urdf"}, "no such URDF file"),
         ({"urdf": None}, "urdf"),
         ({"end_effector": "panda_hant"}, "unknown link 'panda_hant'; did you mean 'panda_hand'?"),
-        ({"joints": ["panda_joint1x", *JOINTS[1:]]}, "unknown joint 'panda_joint1x'; did you mean 'panda_joint1'?"),
+        (
+            {"joints": ["panda_joint1x", *JOINTS[1:]]},
+            "unknown joint 'panda_joint1x'; did you mean 'panda_joint1'?",
+        ),
         ({"joints": JOINTS[:3] + JOINTS[4:]}, "joints: leaves out moving joint 'panda_joint4'"),
         ({"joints": [JOINTS[1], JOINTS[0], *JOINTS[2:]]}, "joints: not in order from base to end effector"),
         ({"joints": [*JOINTS, "panda_finger_joint1"]}, "unknown joint 'panda_finger_joint1'"),
@@ -65,7 +68,11 @@ def test_faults_in_the_yaml_are_named(changes: dict[str, object], says: str, tmp
     ("old", "new", "says"),
     [
         ("<robot", "<<robot", "is not valid XML"),
-        ('velocity="2.1750"', "", "gives joint 'panda_joint1' no velocity limit; add `velocity:` to the YAML"),
+        (
+            'velocity="2.1750"',
+            "",
+            "gives joint 'panda_joint1' no velocity limit; add `velocity:` to the YAML",
+        ),
         ('<parent link="panda_link0"/>', "", "joint 'panda_joint1' cannot be read"),
         ('lower="-2.9671"', 'lower="left"', "joint 'panda_joint1' cannot be read"),
     ],

@@ -25,7 +25,9 @@ def world_of(robot: str, name: str):
 
 
 @pytest.mark.parametrize("robot", ["panda", "iiwa"])
-@pytest.mark.parametrize(("name", "count"), [("default", 200), ("drag", 24), ("bin", 24), ("loaded", 24), ("coarse", 24)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("default", 200), ("drag", 24), ("bin", 24), ("loaded", 24), ("coarse", 24)]
+)
 def test_same_actions_same_throw(robot: str, name: str, count: int, open_loop) -> None:
     world = world_of(robot, name)
     actions = open_loop.smooth_and_white(world, count)
@@ -42,7 +44,9 @@ def test_same_actions_same_throw(robot: str, name: str, count: int, open_loop) -
         torch.testing.assert_close(one, other, rtol=0, atol=1e-9, msg=lambda m, f=field: f"{f}: {m}")
     assert (batch.states.held == bullet.states.held).all()
     assert (batch.states.landed == bullet.states.landed).all()
-    torch.testing.assert_close(batch.outcome.landing, bullet.outcome.landing, rtol=0, atol=1e-9, equal_nan=True)
+    torch.testing.assert_close(
+        batch.outcome.landing, bullet.outcome.landing, rtol=0, atol=1e-9, equal_nan=True
+    )
     torch.testing.assert_close(batch.outcome.error, bullet.outcome.error, rtol=0, atol=1e-9)
     assert (batch.outcome.limit_violations == 0).all()
     assert (bullet.outcome.limit_violations == 0).all()

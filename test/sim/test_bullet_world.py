@@ -1,4 +1,4 @@
-"""What BulletWorld adds to the reference motion: torque, weight, brakes, repeatability, an arm that goes on."""
+"""What BulletWorld adds to the reference motion: torque, weight, brakes, an arm that goes on."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def client():
 
 
 def full_robot(robot: Robot, client: int) -> tuple[int, list[int], int]:
-    """The robot's own URDF with all its joints: body, positions of the arm's joints among the moving ones, their number."""
+    """The robot's own URDF: its body, which of its moving joints are the arm's, how many there are."""
     flags = pybullet.URDF_USE_INERTIA_FROM_FILE
     body = pybullet.loadURDF(str(robot.urdf), useFixedBase=True, flags=flags, physicsClientId=client)
     moving = [
@@ -53,9 +53,15 @@ def test_the_folded_arm_weighs_what_the_urdf_does(name: str, client: int) -> Non
     rng = np.random.default_rng(2)
     for _ in range(30):
         motion = np.zeros((3, count))
-        motion[:, columns] = rng.uniform(robot.lower, robot.upper), rng.uniform(-2, 2, 7), rng.uniform(-9, 9, 7)
+        motion[:, columns] = (
+            rng.uniform(robot.lower, robot.upper),
+            rng.uniform(-2, 2, 7),
+            rng.uniform(-9, 9, 7),
+        )
         torque = pybullet.calculateInverseDynamics(body, *motion.tolist(), physicsClientId=client)
-        folded = pybullet.calculateInverseDynamics(arm.body, *motion[:, columns].tolist(), physicsClientId=client)
+        folded = pybullet.calculateInverseDynamics(
+            arm.body, *motion[:, columns].tolist(), physicsClientId=client
+        )
         np.testing.assert_allclose(folded, np.array(torque)[columns], atol=1e-9)
 
 
@@ -64,7 +70,11 @@ def test_payload_costs_its_weight_times_its_lever(client: int) -> None:
     loaded = load_world({"robot": "iiwa", "arm": {"payload": 3.0}})
     q, still = bare.home.tolist(), [0.0] * 7
     torques = [
-        np.array(pybullet.calculateInverseDynamics(BulletArm(w, client).body, q, still, still, physicsClientId=client))
+        np.array(
+            pybullet.calculateInverseDynamics(
+                BulletArm(w, client).body, q, still, still, physicsClientId=client
+            )
+        )
         for w in (bare, loaded)
     ]
     lever = bare.robot.kinematics(dtype=torch.float64).jacobian(torch.tensor(q, dtype=torch.float64))[2]
@@ -196,7 +206,8 @@ def test_too_many_throws_at_once_are_refused() -> None:
 def test_a_robot_without_mass_is_bad_input(tmp_path) -> None:
     (tmp_path / "light.urdf").write_text(
         '<robot name="light"><link name="base"/><link name="arm"/><joint name="j" type="revolute">'
-        '<parent link="base"/><child link="arm"/><limit lower="-1" upper="1" velocity="1" effort="1"/></joint></robot>'
+        '<parent link="base"/><child link="arm"/>'
+        '<limit lower="-1" upper="1" velocity="1" effort="1"/></joint></robot>'
     )
     (tmp_path / "light.yaml").write_text("urdf: light.urdf\njoints: [j]\nend_effector: arm\n")
     world = load_world({"robot": str(tmp_path / "light.yaml")})

@@ -33,7 +33,9 @@ def brute_force(position, velocity, height: float, drag: float, world) -> list[t
     return motion
 
 
-def flown(world, position, velocity, height: float) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], torch.Tensor]:
+def flown(
+    world, position, velocity, height: float
+) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], torch.Tensor]:
     """States at the ends of control steps, by Flight, until the ball is down; and where that is."""
     flight = Flight(world)
     x, v = (torch.tensor([a], dtype=torch.float64) for a in (position, velocity))
@@ -49,7 +51,9 @@ def flown(world, position, velocity, height: float) -> tuple[list[tuple[torch.Te
 
 @pytest.mark.parametrize("drag", [0.0, 0.47, 5.0])
 @pytest.mark.parametrize(("position", "velocity", "height"), STARTS)
-def test_flight_is_what_step_by_step_integration_gives(position, velocity, height: float, drag: float) -> None:
+def test_flight_is_what_step_by_step_integration_gives(
+    position, velocity, height: float, drag: float
+) -> None:
     world = load_world({"ball": {"drag": drag}})
     truth = brute_force(position, velocity, height, drag, world)
     states, _ = flown(world, position, velocity, height)

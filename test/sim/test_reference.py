@@ -1,4 +1,4 @@
-"""The reference motion keeps every limit, whatever is asked of it, and does what it is asked where limits allow."""
+"""The reference motion keeps every limit, whatever is asked of it, and else does what it is asked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def start(world: World, q_share: np.ndarray, v_share: np.ndarray) -> tuple[torch
     robot = world.robot
     q = robot.lower + q_share * (robot.upper - robot.lower)
     room = np.where(v_share > 0, robot.upper - q, q - robot.lower)
-    v = np.sign(v_share) * np.minimum(np.abs(v_share) * world.velocity, np.sqrt(2 * world.acceleration * room))
+    v = np.sign(v_share) * np.minimum(
+        np.abs(v_share) * world.velocity, np.sqrt(2 * world.acceleration * room)
+    )
     return torch.tensor(q)[None], torch.tensor(v)[None]
 
 
@@ -66,7 +68,10 @@ def test_no_action_sequence_leaves_the_limits(name, q_share, v_share, actions, h
 def test_far_from_limits_the_commanded_velocity_is_reached_as_fast_as_allowed(name: str) -> None:
     world = WORLDS[name]
     reference = Reference(world, "cpu", torch.float64)
-    q, v = torch.tensor((world.robot.lower + world.robot.upper) / 2)[None], torch.zeros(1, 7, dtype=torch.float64)
+    q, v = (
+        torch.tensor((world.robot.lower + world.robot.upper) / 2)[None],
+        torch.zeros(1, 7, dtype=torch.float64),
+    )
     action = torch.tensor([[0.1, -0.1, 0.2, -0.2, 0.05, -0.1, 0.1]], dtype=torch.float64)
     wanted = action * torch.tensor(world.velocity)
     for k in range(1, 30):
