@@ -188,9 +188,7 @@ def _ball(raw: RawMessages, clock: Clock) -> Track | None:
     if seen.sum() < 2:
         return None
     x, v = rows[seen, :3], rows[seen, 3:]
-    if not v.any() and np.ptp(x, axis=0).max() > 0.05:  # a tracker that knows positions only
-        v = np.full_like(v, np.nan)
-    return Track.of(times[seen], x, v)
+    return Track.of(times[seen], x, v if v.any() else np.full_like(v, np.nan))  # a tracker without velocities
 
 
 def _events(raw: RawMessages, clock: Clock) -> tuple[np.ndarray, tuple[Event, ...]]:

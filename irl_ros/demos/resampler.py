@@ -16,6 +16,9 @@ from irl_ros.sim.state import State
 from irl_ros.sim.world import World
 
 _EPS = 1e-6  # s; stamps that differ by rounding are the same
+_LOOK_BACK = 0.1  # s before the time asked for, enough for interpolation and differences
+_FEW = 6  # samples kept in any case
+_SET_BACK = 0.1  # s; a stamp older than that is no late message: the clock was set back
 
 
 class JointOrder:
@@ -162,6 +165,7 @@ class LiveState:
         self._joints: deque[tuple[float, np.ndarray, np.ndarray]] = deque()
         self._ball: deque[tuple[float, np.ndarray, np.ndarray]] = deque()
         self._target: np.ndarray | None = None
+        self._twist_seen = False
         self.begin(0.0)
 
     def begin(self, time: float) -> None:
@@ -186,14 +190,13 @@ class LiveState:
             self._append(self._joints, time, *picked)
 
     def ball(self, time: float, position: Sequence[float], velocity: Sequence[float] | None = None) -> None:
-        """One ball sample in the world frame, m and m/s (`twist_in_world` for an Odometry)."""
-        nan = np.full(3, np.nan)
-        self._append(
-            self._ball,
-            time,
-            np.asarray(position, float),
-            nan if velocity is None else np.asarray(velocity, float),
-        )
+        """One ball sample in the world frame, m and m/s (`twist_in_world` for an Odometry).
+
+        A tracker that has only ever sent zero velocities measures none; then they are differences.
+        """
+        v = np.full(3, np.nan) if velocity is None else np.asarray(velocity, dtype=float)
+        self._twist_seen |= bool(v.any()) and velocity is not None
+        self._append(self._ball, time, np.asarray(position, dtype=float), v)
 
     def staleness(self, time: float) -> Staleness:
         """How old the newest samples are at `time`."""
@@ -212,8 +215,9 @@ class LiveState:
         staleness = self.staleness(time)
         if staleness.missing or self._target is None:
             return None, staleness
-        joints = _carried_on(self._track(self._joints), time, self.world.dt)
-        ball = self._track(self._ball) if self._ball else None
+        since = min(time, self._released) - _LOOK_BACK
+        joints = _carried_on(Track.of(*_latest(self._joints, since)), time, self.world.dt)
+        ball = self._ball_track(since) if self._ball else None
         if time <= self._released:
             landing = None
             ball = None if ball is None else _carried_on(ball, time, self.world.dt)
@@ -226,6 +230,10 @@ class LiveState:
         values = self._resampler.sample(motion, np.array([time]))
         return self._resampler.as_state(values, self._target, np.array([phase]), dtype), staleness
 
+    def _ball_track(self, since: float) -> Track:
+        times, x, v = _latest(self._ball, since)
+        return Track.of(times, x, v if self._twist_seen else np.full_like(v, np.nan))
+
     def _is_settled(self, landing: Landing, time: float) -> bool:
         """It will not change with later samples, and must outlive the samples it came from."""
         untracked = not self._ball and self._joints[-1][0] >= self._released
@@ -233,17 +241,23 @@ class LiveState:
 
     def _append(self, samples: deque, time: float, x: np.ndarray, v: np.ndarray) -> None:
         if samples and time <= samples[-1][0]:
-            if time > samples[-1][0] - self._memory:
+            if time > samples[-1][0] - _SET_BACK:
                 return  # late or double; the newer one stands
             samples.clear()  # the clock was set back, as when a simulation starts again
         samples.append((time, x, v))
         while samples[0][0] < time - self._memory:
             samples.popleft()
 
-    @staticmethod
-    def _track(samples: deque) -> Track:
-        times, x, v = zip(*samples, strict=True)
-        return Track.of(np.array(times), np.stack(x), np.stack(v))
+
+def _latest(samples: deque, since: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The samples from `since` on and a few before, in order: all that a state after it rests on."""
+    rows = []
+    for row in reversed(samples):
+        rows.append(row)
+        if row[0] < since and len(rows) >= _FEW:
+            break
+    times, x, v = zip(*reversed(rows), strict=True)
+    return np.array(times), np.stack(x), np.stack(v)
 
 
 def _carried_on(track: Track, time: float, reach: float) -> Track:

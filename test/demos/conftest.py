@@ -70,8 +70,8 @@ class Habits:
     """From a state to the command that answers it."""
     command_jitter: float = 0.0
     gripper: bool = True
-    gripper_early: float = 0.0
-    """How long before the ball leaves the hand the gripper is told to open."""
+    gripper_after: float = 0.0004
+    """From the ball leaving the hand to the command that opens it: negative for a slow gripper."""
     resample: float = 0.0
     """Time by which joints and ball are sampled beside the control steps."""
     ball: bool = True
@@ -219,7 +219,7 @@ class Recorder:
                 self.numbers("arm_controller/commands", sent, a[k, :-1] * self.world.velocity)
                 if a[k, -1] > 0 and not opened:
                     opened = True
-                    self.numbers("gripper_controller/commands", time + 0.0004 - h.gripper_early, [1.0])
+                    self.numbers("gripper_controller/commands", time + h.gripper_after, [1.0])
         hit = bool(throws.outcome.error <= 0.1) != h.mislabel
         outcome = ("success" if hit else "failure") if h.labels else ""
         self.event(start + horizon * dt, number, DISCARD if number in h.discard else STOP, outcome)

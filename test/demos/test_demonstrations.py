@@ -47,6 +47,12 @@ HABITS = {
     "no release command": {"gripper": False},
     "no events": {"events": False},
     "simulation time, wall clock bag": {"stamp_zero": 3.0},
+    "simulation time, also in the bag, as our recorder in lock-step": {
+        "stamp_zero": 3.0,
+        "received_zero": 3.0,
+        "command_after": 0.0,
+        "gripper_after": 0.0,
+    },
     "slow simulation": {"stamp_zero": 3.0, "received_rate": 2.5},
     "fast simulation": {"stamp_zero": 3.0, "received_rate": 0.1},
     "target once, before the first episode": {"target_once": True},
@@ -152,7 +158,7 @@ def test_the_delay_of_commands_is_measured_and_taken_out(record, throws, world, 
 @pytest.mark.parametrize("delay", [0.015, 0.06])
 def test_a_slow_gripper_is_seen_in_the_ball(record, throws, world, delay) -> None:
     """The release counts when the ball left the hand, not when the gripper was told to open."""
-    demos = load_demonstrations(record(throws, gripper_early=delay), world)
+    demos = load_demonstrations(record(throws, gripper_after=-delay), world)
     assert_same(demos, throws)
     assert all(abs(a.release_delay - delay) < 0.005 for a in demos.audits)
 

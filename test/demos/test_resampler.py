@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 import numpy as np
 import pytest
 import torch
@@ -95,11 +97,37 @@ def test_live_state_survives_a_clock_set_back(world: World) -> None:
     """A simulation that starts again, and samples that come late or twice."""
     live = LiveState(world)
     live.target((0.8, 0.0, 0.0))
-    for time, value in ((100.0, 0.0), (100.02, 0.1), (100.01, 9.0), (100.02, 9.0), (3.0, 0.2), (3.02, 0.3)):
-        live.joint_state(time, world.robot.joints, world.home + value, np.zeros(7))
+    for now, value in ((100.0, 0.0), (100.02, 0.1), (100.01, 9.0), (100.02, 9.0), (3.0, 0.2), (3.02, 0.3)):
+        live.joint_state(now, world.robot.joints, world.home + value, np.zeros(7))
     state, staleness = live.at(3.02, dtype=torch.float64)
     assert state is not None and staleness.joints == pytest.approx(0.0)
     np.testing.assert_allclose(state.q[0], world.home + 0.3)
+
+
+def test_a_state_costs_little_of_a_control_period_at_any_rate(throws, world: World) -> None:
+    """A driver at 1 kHz: only the samples around the time asked for are touched."""
+    motion, _ = recorded_motion(throws, 0, world.dt, True, True)
+    live = LiveState(world)
+    live.target(motion.target)
+    for k in range(2000):
+        live.joint_state(k * 1e-3, world.robot.joints, motion.joints.x[k // 40], motion.joints.v[k // 40])
+        live.ball(k * 1e-3, motion.ball.x[0], motion.ball.v[0])
+    begin = process_time()
+    for _ in range(50):
+        assert live.at(2.0)[0] is not None
+    assert (process_time() - begin) / 50 < 0.25 * world.dt  # measured 0.5 ms
+
+
+def test_live_tracker_without_velocities(throws, world: World) -> None:
+    motion, _ = recorded_motion(throws, 0, world.dt, True, True)
+    live = LiveState(world)
+    live.target(motion.target)
+    for k in range(12):
+        live.joint_state(motion.joints.times[k], world.robot.joints, motion.joints.x[k], motion.joints.v[k])
+        live.ball(motion.joints.times[k], motion.ball.x[k], np.zeros(3))
+    state, _ = live.at(motion.joints.times[11], dtype=torch.float64)
+    assert state is not None
+    np.testing.assert_allclose(state.ball_velocity[0], motion.ball.v[11], atol=0.1)
 
 
 def test_landed_ball_stays_landed_when_its_flight_is_forgotten(throws, world: World) -> None:
