@@ -60,7 +60,7 @@ class BatchWorld:
         """Advance one control step.
 
         Args:
-            action: [N, n + 1] in [-1, 1]: joint velocities as shares of this world's limits, then release (> 0).
+            action: [N, n + 1] in [-1, 1]: joint velocities as shares of the limits, then release (> 0).
 
         Returns:
             The next state, leading shape [N].
