@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,9 +80,12 @@ def demos_report(paths: str | Path | Sequence[str | Path], world: World, as_json
     facts = describe(paths, world)
     if as_json:
         return json.dumps(facts, indent=2)
-    lines: list[str] = []
+    alike: dict[str, list[dict[str, Any]]] = {}
     for bag in facts["bags"]:
-        lines += [*_heading(bag), *_table(bag["episodes"]), ""]
+        alike.setdefault(_signature(bag), []).append(bag)
+    lines: list[str] = []
+    for bags in alike.values():
+        lines += [*_heading(bags), *_table(bags), ""]
     return "\n".join([*lines, _total(facts)])
 
 
@@ -110,27 +114,42 @@ def _bag(recording: Recording, content: Content) -> dict[str, Any]:
     }
 
 
-def _heading(bag: dict[str, Any]) -> list[str]:
-    lines = [f"{bag['path']}  {bag['duration_s']:.1f} s"]
-    wide = max(len(topic["name"]) for topic in bag["topics"].values())
-    for role, topic in bag["topics"].items():
-        rate = f"{topic['rate']:6.1f} Hz" if topic["rate"] else " " * 9
-        lines.append(f"  {role:<12}  {topic['name']:<{wide}}  {topic['count']:6d}  {rate}")
-    missing = [r for r in ("commands", "gripper", "ball", "target", "episodes") if r not in bag["topics"]]
-    for label, names in (("not recorded", missing), ("not read", bag["other_topics"])):
+def _signature(bag: dict[str, Any]) -> str:
+    """Bags recorded alike (our recorder writes one an episode) share a heading and a table."""
+    topics = {role: (topic["name"], topic["type"]) for role, topic in bag["topics"].items()}
+    return repr((sorted(topics.items()), bag["other_topics"], bag["other_joints"]))
+
+
+def _heading(bags: Sequence[dict[str, Any]]) -> list[str]:
+    first, duration = bags[0], sum(bag["duration_s"] for bag in bags)
+    where = first["path"] if len(bags) == 1 else os.path.commonpath([bag["path"] for bag in bags])
+    count = "" if len(bags) == 1 else f"  {len(bags)} recordings"
+    lines = [f"{where}{count}  {duration:.1f} s"]
+    wide = max(len(topic["name"]) for topic in first["topics"].values())
+    for role, topic in first["topics"].items():
+        total = sum(bag["topics"][role]["count"] for bag in bags)
+        rate = float(np.median([bag["topics"][role]["rate"] for bag in bags]))
+        shown = f"  {rate:6.1f} Hz" if rate else ""
+        lines.append(f"  {role:<12}  {topic['name']:<{wide}}  {total:6d}{shown}")
+    missing = [r for r in ("commands", "gripper", "ball", "target", "episodes") if r not in first["topics"]]
+    for label, names in (
+        ("not recorded", missing),
+        ("not read", first["other_topics"]),
+        ("other joints", first["other_joints"]),
+    ):
         if names:
             lines.append(f"  {label}: {', '.join(names)}")
-    if bag["other_joints"]:
-        lines.append(f"  other joints: {', '.join(bag['other_joints'])}")
-    if bag["discarded"]:
-        lines.append(f"  discarded by the operator: {bag['discarded']}")
+    if discarded := sum(bag["discarded"] for bag in bags):
+        lines.append(f"  discarded by the operator: {discarded}")
     return lines
 
 
-def _table(episodes: Sequence[dict[str, Any]]) -> list[str]:
-    if not episodes:
+def _table(bags: Sequence[dict[str, Any]]) -> list[str]:
+    prefixes = [f"{Path(bag['path']).name} # " if len(bags) > 1 else "" for bag in bags]
+    rows = [_row(episode, prefix) for bag, prefix in zip(bags, prefixes) for episode in bag["episodes"]]
+    if not rows:
         return []
-    rows = [_COLUMNS, _UNITS, *map(_row, episodes)]
+    rows = [_COLUMNS, _UNITS, *rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
     left = {3, len(_COLUMNS) - 1}
     return [
@@ -142,11 +161,11 @@ def _table(episodes: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _row(e: dict[str, Any]) -> tuple[str, ...]:
+def _row(e: dict[str, Any], prefix: str) -> tuple[str, ...]:
     def rate(role: str) -> str:
         return f"{e['topics'][role]['rate']:.0f}" if role in e["topics"] else "-"
 
-    number = e["source"].rpartition("# ")[2]
+    number = prefix + e["source"].rpartition("# ")[2]
     gap = f"{1000 * e['topics']['joint_states']['gap']:.0f}" if "joint_states" in e["topics"] else "-"
     if e["skipped"]:
         empty = ("-", e["label"] or "-", rate("joint_states"), gap, rate("ball"), rate("commands"), "-", "-")

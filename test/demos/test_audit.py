@@ -44,6 +44,15 @@ def test_the_table_is_aligned_and_says_what_was_done(record, throws, world) -> N
     assert all(len(line) == len(line.rstrip()) for line in text.splitlines())
 
 
+def test_a_bag_for_each_episode_makes_one_table(record, throws, world) -> None:
+    folders = record(throws, a_bag=1)
+    text = demos_report(folders[0].parent, world)
+    assert text.splitlines()[0].startswith(f"{folders[0].parent}  4 recordings  ")
+    assert text.count("joint_states") == 2  # the role and the topic, once
+    for i, line in enumerate(text.splitlines()[-6:-2]):
+        assert line.split()[:3] == [f"episode_{i}", "#", str(i)]
+
+
 def test_labels_that_contradict_the_landing_are_pointed_out(record, throws, world) -> None:
     text = demos_report(record(throws, mislabel=True), world)
     assert text.count("measured otherwise") == 4
