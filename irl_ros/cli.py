@@ -129,8 +129,9 @@ def _add_demos(verbs: Any) -> None:
 
 def _demos(o: argparse.Namespace) -> int:
     from irl_ros.demos.audit import demos_report
+    from irl_ros.sim.world import load_world
 
-    print(demos_report(o.paths, world=o.world, as_json=o.json))
+    print(demos_report(o.paths, load_world(o.world), as_json=o.json))
     return DONE
 
 

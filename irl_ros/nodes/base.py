@@ -95,11 +95,14 @@ class IrlNode(Node):
             await self.sleep(0.02)
 
     def begin_soon(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run a coroutine as soon as the node spins."""
+        """Run a coroutine as soon as the node spins, beside all callbacks.
 
-        async def once() -> None:
+        As a callback itself it would hold its group while it waits, and nothing it waits for could come.
+        """
+
+        def once() -> None:
             timer.cancel()
-            await work()
+            self.executor.create_task(work)
 
         timer = self.create_wall_timer(0.0, once)
 
