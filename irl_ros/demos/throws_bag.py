@@ -1,4 +1,4 @@
-"""Throws → rosbag2 folders, one an episode, as the recorder node writes them: for demonstrations made without ROS."""
+"""Throws → rosbag2 folders, one an episode like the recorder's: for demonstrations made without ROS."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from irl_ros.demos.message_types import (
     EPISODE_EVENT,
@@ -74,13 +75,14 @@ class _EpisodeBag:
     def write(self, number: int, throw: Throws, storage: str) -> Path:
         """The bag of one throw (leading shape [])."""
         world, dt = self.world, self.world.dt
-        s, actions = throw.states.map(lambda x: x.cpu().double().numpy()), throw.actions.cpu().numpy()
-        self._put("/target", -0.01, header=self._header(-0.01), point=self._point(s.target[0]))
+        s, actions = throw.states.to("cpu", torch.float64), throw.actions.double().cpu().numpy()
+        motion = [x.numpy() for x in (s.q, s.qd, s.ball_position, s.ball_velocity)]
+        self._put("/target", -0.01, header=self._header(-0.01), point=self._point(s.target[0].numpy()))
         self._event(number, -0.001, START)
         self._numbers(self.gripper, -0.0005, np.array([-1.0]))
         opened = False
         for k in range(world.horizon + 1):
-            self._state(k * dt, s.q[k], s.qd[k], s.ball_position[k], s.ball_velocity[k])
+            self._state(k * dt, *(x[k] for x in motion))
             if k == world.horizon:
                 break
             self._numbers(self.commands, k * dt + ANSWER, actions[k, :-1] * world.velocity)

@@ -112,11 +112,12 @@ def unseen(seed: int) -> torch.Generator:
 def figures_of(outcome: Outcome) -> dict[str, Any]:
     """What N throws [N] amount to; every value is a finite number or None.
 
-    Keys: `throws`; `hit_10cm`, `hit_5cm` (shares that landed within 0.10 and 0.05 m); `hit_10cm_ci95` (Wilson);
-    `median_error_m`, `p95_error_m` (horizontal distance from the target; a ball that did not land is
-    infinitely far away, and a quantile that falls on one is None); `released` (share); `limit_violations`
-    (control steps outside position, velocity or acceleration limits, all throws together); `torque_saturation`
-    (share of physics steps with a clipped torque; None in the batched world, which computes no torque).
+    Keys: `throws`; `hit_10cm`, `hit_5cm` (shares that landed within 0.10 and 0.05 m); `hit_10cm_ci95`
+    (Wilson); `median_error_m`, `p95_error_m` (horizontal distance from the target; a ball that did not land
+    is infinitely far away, and a quantile that falls on one is None); `released` (share);
+    `limit_violations` (control steps outside position, velocity or acceleration limits, all throws
+    together); `torque_saturation` (share of physics steps with a clipped torque; None in the batched world,
+    which computes no torque).
     """
     error = outcome.error.double().cpu()
     hits = int((error <= 0.10).sum())
