@@ -195,11 +195,10 @@ def _add_evaluate(verbs: Any) -> None:
 def _evaluate(o: argparse.Namespace) -> None:
     if o.json and not o.json.parent.is_dir():
         raise InputError(f"--json {o.json}", f"there is no folder {o.json.parent}")
-    from irl_ros.evaluation.evaluate import evaluate
+    from irl_ros.evaluation.evaluate import evaluate, table
 
     result = evaluate(o.run_dir, world=o.world, throws=o.throws, seed=o.seed, sim=o.sim)
-    for key, value in result.items():
-        print(f"{key:>18}  {value}")
+    print(table(result))
     if o.json:
         o.json.write_text(json.dumps(result, indent=2) + "\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +35,7 @@ class ArmLink:
     Attributes:
         live: the state; its times are those of `time`.
         time: of the newest joint state, s on the clock of its stamps since the first one; None before.
+        stamp: its stamp.
         reading: the newest joint state as it came, with the wall time of its arrival; None before the first.
         filter: every command passes it.
     """
@@ -50,6 +52,7 @@ class ArmLink:
         self._order, self._watching = JointOrder(world.robot), False
         self.live, self.filter = LiveState(world), SafetyFilter(world, max_age)
         self.time: float | None = None
+        self.stamp = Time()
         self.reading: JointReading | None = None
         self._origin: int | None = None
         commands, gripper = names.controller_topics(world.robot)
@@ -106,6 +109,12 @@ class ArmLink:
         self._send(decision)
         return decision
 
+    def close(self) -> None:
+        """Bring the arm to rest; the last command would persist after us."""
+        while not self.filter.at_rest:
+            self.hold(HoldReason.DISABLED)
+            time.sleep(self.world.dt)
+
     def _send(self, decision: Decision) -> None:
         # the gripper first: whoever steps on the arm's command has both then
         if decision.release:
@@ -126,12 +135,12 @@ class ArmLink:
     def _on_joints(self, message: JointState, info: dict[str, Any]) -> None:
         if not set(self.world.robot.joints) <= set(message.name):
             return
-        time = self._seconds(message.header.stamp)
-        if self.time is not None and time == self.time:
+        now = self._seconds(message.header.stamp)
+        if now == self.time:
             return  # a second copy is no second control step
         self.reading = JointReading(message.name, message.position, message.velocity, self._node.seconds())
-        self.live.joint_state(time, message.name, message.position, message.velocity)
-        self.time = time
+        self.live.joint_state(now, message.name, message.position, message.velocity)
+        self.time, self.stamp = now, message.header.stamp
         self._on_state(info["source_timestamp"])
 
     def _on_ball(self, message: Odometry) -> None:

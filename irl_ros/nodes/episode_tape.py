@@ -19,8 +19,8 @@ HIT = 0.10  # m
 class SimulatedTime:
     """Sender's wall time → simulated time, by cause and effect rather than by who was scheduled first.
 
-    A message belongs to the last tick of /clock that was sent before it was. Read from arrival times, a command could
-    fall on the wrong side of a tick, which is a whole control step in a simulation that runs as fast as it can.
+    A message belongs to the last tick of /clock sent before it. Read from arrival times, a command
+    could fall on the wrong side of a tick: a whole control step where simulation runs as fast as it can.
     """
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class EpisodeTape:
 
 
 def landing_error(world: World, ball: Track, released: float, target: np.ndarray) -> float:
-    """Horizontal distance of the measured landing from the target, m; infinite where nothing was seen to land.
+    """Horizontal distance of the measured landing from the target, m; infinite where none was seen.
 
     Args:
         world: the rules of flight.

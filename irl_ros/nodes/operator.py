@@ -135,6 +135,9 @@ class Operator(IrlNode):
         if self.link.filter.at_rest and not self._over.done():
             self._over.set_result(f"{names.JOINT_STATES} fell silent during a throw")
 
+    def close(self) -> None:
+        self.link.close()
+
     def status(self) -> tuple[bool, str, Mapping[str, Any]]:
         return (
             True,

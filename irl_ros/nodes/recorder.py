@@ -111,7 +111,7 @@ class Recorder(IrlNode):
         return _answer(response, True, f"episode {self.episode}")
 
     def _missing(self) -> list[str]:
-        """Topics an episode needs of which nothing has come; commands may come later, but somebody must offer them."""
+        """Topics an episode lacks: measurements must have come, commands at least be on offer."""
         silent = [
             n for n in (names.JOINT_STATES, names.BALL, names.TARGET) if self._topics[n] not in self._latest
         ]
