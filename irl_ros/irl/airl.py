@@ -1,18 +1,20 @@
 """Adversarial inverse reinforcement learning (Fu, Luo & Levine 2018, "Learning robust rewards with AIRL").
 
-Read beside the paper: ψ are the parameters of f_ψ(s, s') = g_ψ(s) + γ h_ψ(s') − h_ψ(s) (eq. 4), θ those of the
-policy, τ a throw. Algorithm 1's steps are marked in `AIRL.iterate`.
+Read beside the paper: ψ are the parameters of f_ψ(s, s') = g_ψ(s) + γ h_ψ(s') − h_ψ(s) (eq. 4), θ those of
+the policy, τ a throw. Algorithm 1's steps are marked in `AIRL.iterate`.
 
 Where this differs from the paper, it is so that the frozen reward survives being optimised afresh:
 
-* Background. The samples that the discriminator sees come from every policy so far, and the density of that mixture
-  stands in place of log π (the fusion of Finn et al. 2016, §4.2). The mixture begins with policies that throw wrongly
-  on purpose; without them nothing says what g is where neither the demonstrations nor a good policy ever go, and that
-  is where an optimiser goes.
+* Background. The samples that the discriminator sees come from every policy so far, and the density of that
+  mixture stands in place of log π (the fusion of Finn et al. 2016, §4.3; theirs weighs whole trajectories,
+  this one takes every policy as equally likely to be in a state). The mixture begins with policies that
+  throw wrongly on purpose; without them nothing says what g is where neither the demonstrations nor a good
+  policy ever go, and that is where an optimiser goes.
 * Like with like. People move smoothly, samplers with noise, and log π would tell them apart by that alone. So
   demonstrated actions get the sampler's noise before log π is taken of them.
-* An end. The game is over when the policy's throws score what the demonstrations score (apprenticeship learning's
-  criterion: Abbeel & Ng 2004). Played on, the policy grows steadier than the person and g is flattened to excuse it.
+* An end. The game is over when the policy's throws score what the demonstrations score (apprenticeship
+  learning's criterion: Abbeel & Ng 2004). Played on, the policy grows steadier than the person and g is
+  flattened to excuse it.
 * g is bounded and smooth: tanh, few units, gradient penalty.
 """
 
@@ -28,9 +30,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from irl_ros.irl.transitions import Transitions
+from irl_ros.networks import mlp
 from irl_ros.rewards.reward import Reward, RewardSettings
 from irl_ros.rewards.shaping import ReleasePotential
-from irl_ros.rl.observation import mlp
 from irl_ros.rl.policy import RELEASE_GAIN, Policy
 from irl_ros.rl.ppo import PPO, PPOSettings, Rollout, Starts, collect
 from irl_ros.sim.rollout import Simulator
@@ -132,7 +134,8 @@ class AIRL:
         if self.round % s.keep_every == 0:
             kept = torch.randperm(len(current.samples))[: s.sampler_throws * self.simulator.world.horizon]
             self.samplers.append(Sampler(current.policy, current.samples[kept]))
-        # steps 5 and 6: r = log D − log(1 − D) = f − log π, and a policy step on it; log π is PPO's entropy term
+        # steps 5 and 6: r = log D − log(1 − D) = f − log π, and a policy step on it. E[−log π] is PPO's
+        # entropy term, at PPO's weight instead of the paper's 1: PPO normalises advantages
         if self.round >= s.head_start:
             figures |= self.ppo.update(rollout, self.policy_reward(rollout))
         self.round += 1

@@ -1,4 +1,4 @@
-"""Behavioural cloning: maximum likelihood of the demonstrated actions. The baseline, and everyone's warm start."""
+"""Behavioural cloning: maximum likelihood of demonstrated actions. The baseline and everyone's warm start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class BCSettings:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     observation_noise: float = 0.02
-    """Standard deviation of noise on the (scaled) observation: a clone must not read the future from the pose."""
+    """Standard deviation of noise on the scaled observation: the pose must not give the future away."""
 
 
 def clone(policy: Policy, demonstrations: Throws, settings: BCSettings) -> list[float]:

@@ -1,4 +1,4 @@
-"""The learned reward: g_ψ(s), a bounded function of ball and target, saved and loaded apart from everything else."""
+"""The learned reward: g_ψ(s), a bounded function of ball and target, saved and loaded apart from all else."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from pathlib import Path
 
 import torch
 import yaml
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from irl_ros.errors import InputError
+from irl_ros.networks import load_weights, mlp, save_weights
 from irl_ros.rewards.features import FEATURES, Features
-from irl_ros.rl.observation import mlp
-from irl_ros.rl.policy import load_weights
 from irl_ros.settings import as_dict, build, load_yaml
 from irl_ros.sim.state import State
 from irl_ros.sim.world import World, load_world
@@ -53,10 +51,7 @@ class Reward(nn.Module):
 
     def save(self, run: Path) -> None:
         """Write reward.safetensors and reward.yaml into a RUN directory."""
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()},
-            run / "reward.safetensors",
-        )
+        save_weights(self, run / "reward.safetensors")
         description = {
             "kind": "state-only",
             "settings": as_dict(self.settings),

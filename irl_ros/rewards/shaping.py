@@ -1,4 +1,4 @@
-"""Potential-based shaping: what may be added to a reward without changing what is optimal (Ng et al. 1999)."""
+"""Potential-based shaping: what may be added to a reward and not change what is optimal (Ng et al. 1999)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from irl_ros.sim.world import World
 
 
 class ReleasePotential:
-    """Φ(s): the discounted reward of the rest of the episode if the ball were let go now and lay where it landed.
+    """Φ(s): what the ball, let go now, would earn by lying where it lands to the end, discounted.
 
-    A throw pays only after it has landed, twenty steps after the motion that decided it, and a policy that has never
-    hit finds dropping the ball (or keeping it) better than a bad throw. Since the flight rule is known, what letting
-    go now is worth is known in every state; γΦ(s') − Φ(s) pays a swing while it happens. It adds up to a constant over
-    an episode, so the optimal policies are those of the reward alone.
+    A throw pays only after it has landed, twenty steps after the motion that decided it, and a policy that
+    has never hit finds dropping the ball (or keeping it) better than a bad throw. Since the flight rule is
+    known, what letting go now is worth is known in every state; γΦ(s') − Φ(s) pays a swing while it happens.
+    Φ is 0 at the end, so over an episode it adds up to −Φ(s_0), whatever was done: the optimal policies are
+    those of the reward alone. The flight itself is left out of Φ and landing counts in fractions of a step,
+    which keeps Φ smooth.
 
     Args:
         world: gives flight rule and horizon.

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from irl_ros.errors import InputError
-from irl_ros.rl.observation import Observation, mlp
+from irl_ros.networks import load_weights, mlp, save_weights, weights_sha256
+from irl_ros.rl.observation import Observation
 from irl_ros.robots import Robot
 from irl_ros.settings import as_dict, build, load_yaml
 from irl_ros.sim.state import State
@@ -23,8 +21,8 @@ from irl_ros.sim.world import World, load_world
 
 LOG_TAU = 1.8378770664093453  # log 2π
 RELEASE_GAIN = 4.0
-"""Factor on the release logit: a chance has to become a decision in a few dozen policy steps, or the mode of the
-policy, which is what a robot executes, keeps the ball while its samples let go."""
+"""Factor on the release logit: a chance has to become a decision in a few dozen policy steps, or the mode of
+the policy, which is what a robot executes, keeps the ball while its samples let go."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,9 @@ class Policy(nn.Module):
         self.observation = Observation(world)
         self.net = mlp([self.observation.size, *self.settings.hidden, world.action_dim], last_gain=0.01)
         self.log_std = nn.Parameter(torch.full((world.robot.n,), self.settings.log_std))
-        rate = torch.tensor(self.settings.release_rate)
-        nn.init.constant_(self.net[-1].bias[-1:], float(torch.logit(rate)) / RELEASE_GAIN)  # type: ignore[union-attr, arg-type, index]
+        odds = torch.logit(torch.tensor(self.settings.release_rate))
+        last: nn.Linear = self.net[-1]  # type: ignore[assignment]
+        nn.init.constant_(last.bias[-1:], float(odds) / RELEASE_GAIN)
 
     def distribution(self, observation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and log standard deviation of the joint velocities [..., n] and release logit [...]."""
@@ -98,7 +97,7 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def act(self, state: State) -> Tensor:
-        """The deterministic action, [N, n + 1] in [-1, 1]: mean velocities, release when more likely than not."""
+        """The mode of π(· | s), [N, n + 1] in [-1, 1]: mean velocities, release when more likely than not."""
         mean, _, logit = self.distribution(self.observation(state))
         release = torch.where(logit > 0, 1.0, -1.0)
         return torch.cat((mean.clamp(-1.0, 1.0), release[..., None]), -1)
@@ -106,14 +105,11 @@ class Policy(nn.Module):
     @property
     def sha256(self) -> str:
         """Hash of the weights."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return weights_sha256(self)
 
     @property
     def robot_sha256(self) -> str:
+        """Hash of the robot it is for."""
         return self.world.robot.sha256
 
     @property
@@ -137,8 +133,7 @@ class Policy(nn.Module):
 
     def save(self, run: Path) -> None:
         """Write policy.safetensors and policy.yaml into a RUN directory."""
-        tensors = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}
-        save_file(tensors, run / "policy.safetensors")
+        save_weights(self, run / "policy.safetensors")
         description = {
             "kind": "gaussian-bernoulli",
             "settings": as_dict(self.settings),
@@ -182,20 +177,3 @@ def load_policy(run: str | Path, device: torch.device | str = "cpu") -> Policy:
         )
         raise InputError(path, problem, "restore that robot's YAML or learn again")
     return policy.to(device).eval()
-
-
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Fill a module from a safetensors file.
-
-    Raises:
-        InputError: the file is missing, damaged or of another shape.
-    """
-    try:
-        module.load_state_dict(load_file(path))
-    except FileNotFoundError:
-        raise InputError(path, "no such file") from None
-    except SafetensorError as error:
-        raise InputError(path, f"is damaged ({error})", "learn again or restore the file") from None
-    except RuntimeError as error:
-        detail = str(error).strip().splitlines()[-1].strip()
-        raise InputError(path, f"does not fit its description ({detail})") from None

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from irl_ros.rl.observation import mlp
+from irl_ros.networks import mlp
 from irl_ros.rl.policy import Policy
 from irl_ros.sim.rollout import Simulator
 from irl_ros.sim.state import State, Throws
