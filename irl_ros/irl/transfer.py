@@ -22,7 +22,7 @@ from irl_ros.irl.run_directory import (
 )
 from irl_ros.irl.trainer import Stage, Trainer, TrainerSettings
 from irl_ros.rewards.reward import load_reward
-from irl_ros.rewards.true_reward import true_reward
+from irl_ros.rewards.true_reward import TrueReward
 from irl_ros.rl.policy import Policy, PolicySettings, load_policy
 from irl_ros.rl.ppo import PPOSettings, collect
 from irl_ros.settings import as_dict, build, load_yaml, override
@@ -108,7 +108,7 @@ def _work(description: dict[str, Any], target: RunDirectory, resume: bool) -> No
     device = choose_device(description["device"])
     world, source = restore_world(description["world"]), description["from"]
     learned = load_reward(source, world, device)
-    reward: Callable[[State], Tensor] = true_reward if description["reward"] == "true" else learned
+    reward: Callable[[State], Tensor] = TrueReward(world) if description["reward"] == "true" else learned
     starts = load_starts(source, world)
     torch.manual_seed(description["seed"])
     simulator = make_simulator(world, description["sim"], device)

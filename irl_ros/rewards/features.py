@@ -1,4 +1,4 @@
-"""What a reward may see of a state: the ball and the target, never the arm. That is why it survives another arm."""
+"""What a reward may see of a state: ball and target, never the arm. That is why it survives another arm."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Features:
 
     "distance": how far from the target the ball lies or, let go now, would land: d, seen at three scales.
     "offset": the same as two numbers, along and across the line from the robot to the target, at two scales.
-    Both add the held and landed flags and, while the ball is in hand or air, its height over the target plane.
+    Both add the held and landed flags and the ball's height over the target plane.
 
     Bounded features keep a reward from being asked about values no demonstration and no sample has shown.
 
@@ -31,10 +31,7 @@ class Features:
         self.size = 3 + (3 if kind == "distance" else 4)
 
     def __call__(self, s: State) -> Tensor:
-        miss = (
-            self.flight.predicted_landing(s.ball_position, s.ball_velocity, s.target[..., 2])
-            - s.target[..., :2]
-        )
+        miss = self.flight.predicted_miss(s.ball_position, s.ball_velocity, s.target)
         height = torch.tanh((s.ball_position[..., 2] - s.target[..., 2]) / 0.5)
         flags = torch.stack((s.held.to(miss), s.landed.to(miss), height), -1)
         if self.kind == "distance":

@@ -4,10 +4,30 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from irl_ros.sim.reference import Flight
 from irl_ros.sim.state import State
+from irl_ros.sim.world import World
+
+FARTHEST = 1.0
+"""All misses from here on count the same, m."""
+NOT_DOWN = 0.1
+"""What a ball that has not landed costs beside its miss, m: holding it over the target is no throw."""
 
 
-def true_reward(state: State, width: float = 0.1) -> Tensor:
-    """How well a ball lies, [...]: 1 / (1 + d / width) once landed at distance d (m) from the target, else 0."""
-    distance = (state.ball_position - state.target)[..., :2].norm(dim=-1)
-    return state.landed / (1 + distance / width)
+class TrueReward:
+    """−(distance, in metres, of the target from where the ball lies or, let go now, would land).
+
+    What a designer would write: dense, highest for a ball lying on the target, and with no state in which
+    dropping or keeping the ball beats carrying it somewhere better.
+
+    Args:
+        world: gives the flight rule.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.flight = Flight(world)
+
+    def __call__(self, state: State) -> Tensor:
+        """Reward of a State of any leading shape, in [−1.1, 0]."""
+        miss = self.flight.predicted_miss(state.ball_position, state.ball_velocity, state.target)
+        return -miss.norm(dim=-1).clamp_max(FARTHEST) - NOT_DOWN * ~state.landed

@@ -13,9 +13,10 @@ from irl_ros.sim.world import World
 class Observation(nn.Module):
     """State → vector [..., size], standardised by a frozen mean and scale.
 
-    Entries: q, q̇ (share of the velocity limit), target and ball position, ball velocity, where the ball would land
-    if let go now relative to the target, held, landed, phase. Scaling is frozen from the first throws seen and saved
-    with the network: running statistics would move under a trained network and tell expert from learner.
+    Entries: q, q̇ (share of the velocity limit), target and ball position, ball velocity, where the ball
+    would land if let go now relative to the target, held, landed, phase. Scaling is frozen from the first
+    throws seen and saved with the network: running statistics would move under a trained network and tell
+    expert from learner.
 
     Args:
         world: gives joint limits and the flight rule.
@@ -37,10 +38,7 @@ class Observation(nn.Module):
 
     def raw(self, s: State) -> Tensor:
         """The entries before scaling, float32 [..., size]."""
-        miss = (
-            self.flight.predicted_landing(s.ball_position, s.ball_velocity, s.target[..., 2])
-            - s.target[..., :2]
-        )
+        miss = self.flight.predicted_miss(s.ball_position, s.ball_velocity, s.target)
         flags = torch.stack((s.held.float(), s.landed.float(), s.phase), -1)
         parts = (
             s.q,
@@ -63,15 +61,3 @@ class Observation(nn.Module):
 
     def forward(self, s: State) -> Tensor:
         return ((self.raw(s) - self.mean) / self.scale).clamp(-6.0, 6.0)
-
-
-def mlp(sizes: list[int], last_gain: float = 1.0, activation: type[nn.Module] = nn.Tanh) -> nn.Sequential:
-    """A multilayer perceptron with orthogonal weights; the last layer scaled by `last_gain`."""
-    layers: list[nn.Module] = []
-    for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)):
-        linear = nn.Linear(a, b)
-        last = i == len(sizes) - 2
-        nn.init.orthogonal_(linear.weight, last_gain if last else 2**0.5)
-        nn.init.zeros_(linear.bias)
-        layers += [linear] if last else [linear, activation()]
-    return nn.Sequential(*layers)

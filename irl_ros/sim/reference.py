@@ -119,6 +119,10 @@ class Flight:
         k = self.steps_to_plane(position, velocity, height)
         return position[..., :2] + self.h * k[..., None] * velocity[..., :2]
 
+    def predicted_miss(self, position: Tensor, velocity: Tensor, target: Tensor) -> Tensor:
+        """Horizontal offset from the target [N, 3] of where a ball let go now would land, m, [N, 2]."""
+        return self.predicted_landing(position, velocity, target[..., 2]) - target[..., :2]
+
     def advance(self, position: Tensor, velocity: Tensor, height: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One control step in the air: position, velocity, landed. A landed ball rests where it landed."""
         if self.drag > 0:
