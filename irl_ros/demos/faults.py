@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -79,12 +80,14 @@ class OperatorSettings:
                 raise InputError("operator", f"{key}: must not be negative, found {value}")
 
 
-def load_operator(preset: str = "default") -> OperatorSettings:
-    """The settings of a preset in config/operators.yaml.
+def load_operator(preset: str | Path = "default") -> OperatorSettings:
+    """The settings of a preset in config/operators.yaml, or of a YAML file that holds one.
 
     Raises:
-        InputError: there is no such preset, or the file is wrong.
+        InputError: there is no such preset or file, or it is wrong.
     """
+    if Path(preset).suffix in (".yaml", ".yml"):
+        return build(OperatorSettings, load_yaml(Path(preset)), preset)
     path = share_directory() / "config" / "operators.yaml"
     presets = load_yaml(path)
     if preset not in presets:
@@ -125,8 +128,8 @@ class Faults:
 class Drift:
     """A quantity of standard deviation 1 that wanders from throw to throw.
 
-    People see where the ball lands and over-correct, so it swings slowly around 0: an autoregressive process
-    of second order, x_k = 2 ρ cos θ x_{k−1} − ρ² x_{k−2} + ε, with correlation 0.69 from one throw to the next.
+    People see where the ball lands and over-correct, so it swings slowly around 0: an autoregressive
+    process of second order, x_k = 2 ρ cos θ x_{k−1} − ρ² x_{k−2} + ε, correlated by 0.69 from throw to throw.
 
     Args:
         shape: of the quantity.

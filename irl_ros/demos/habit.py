@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -110,7 +112,7 @@ def _found(key: _WorldKey, style: str, tempo: float, seed: int) -> Habit:
     world, target = key.world, key.world.settings.target
     radii = (max(target.radius[0] - REACH, 0.0), target.radius[1] + REACH)
     found = []
-    with torch.no_grad():
+    with torch.no_grad(), _one_thread():
         for whole_arm in (False, True):  # the swing stays in the vertical plane if it can
             search = HabitSearch(world, STYLES[style], tempo, radii, seed, whole_arm)
             found.append(_solve_grid(world, _unsolved(search, radii)))
@@ -125,6 +127,17 @@ def _found(key: _WorldKey, style: str, tempo: float, seed: int) -> Habit:
         f"the synthetic operator {problem}",
         "move the targets or give the arm more speed",
     )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Many small tensors: beside other processes, threads that wait for each other make this ten times slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _unsolved(search: HabitSearch, radii: tuple[float, float]) -> Habit:
@@ -193,6 +206,8 @@ def practise(simulator: BatchWorld, swing: Swing) -> Tensor:
         joints = stick(swing.velocity(now + 0.5 * world.dt), limit)
         release = torch.where(now >= swing.release - 0.5 * world.dt, 1.0, -1.0)
         state = simulator.step(torch.cat((joints.clamp(-1.0, 1.0), release[:, None]), -1))
+        if bool(state.landed.all()):
+            break
     return state.ball_position[:, :2]
 
 

@@ -162,13 +162,15 @@ class HabitSearch:
         cost += (15 * apart.norm(dim=-1)).square().sum(-1)
         near, far = rows[:, : 2 * len(self.joints)], rows[:, 2 * len(self.joints) : 4 * len(self.joints)]
         effort = 0.3 * (near.square() + far.square()).sum(-1) + (far - near).square().sum(-1)
-        return cost + self._strain(q, qd) + self._slowing(q, qd, velocity) + effort
+        # where the tool is and how fast, every fourth tick
+        place, motion = self.kinematics.tool_motion(q[..., ::4, :], qd[..., ::4, :])
+        return cost + self._strain(q, qd, place) + self._slowing(motion, velocity) + effort
 
     def _motion(self, swing: Swing) -> tuple[Tensor, Tensor]:
         """Joint positions and velocities at the ticks, [N, 3, K, n]: a stick ends at the velocity limit."""
-        parts = (swing.amplitude, swing.start, swing.duration, swing.release)
-        wide = Swing(swing.home, *(x[:, :, None] for x in parts))
-        qd = wide.velocity(self._ticks.expand(*swing.release.shape, -1))
+        parts = (x[..., self.joints] for x in (swing.amplitude, swing.start, swing.duration))
+        qd = torch.zeros(*swing.release.shape, len(self._ticks), len(self.home))
+        qd[..., self.joints] = Swing(swing.home, *parts, swing.release).velocities(self._ticks)
         qd = torch.minimum(torch.maximum(qd, -self.velocity), self.velocity)
         still = torch.zeros_like(qd[..., :1, :])
         qd = torch.cat((still, qd), -2)  # at a tick the arm has been through the commands of those before it
@@ -184,21 +186,21 @@ class HabitSearch:
         landing = self.flight.predicted_landing(position, velocity, height)
         return landing, k * self.flight.h, velocity
 
-    def _strain(self, q: Tensor, qd: Tensor) -> Tensor:
+    def _strain(self, q: Tensor, qd: Tensor, tool: Tensor) -> Tensor:
         """What the joints' limits say, and floor and base, off which the tool is kept, [N]."""
         speed = _over(qd.abs() / self.velocity.clamp_min(1e-6) - USABLE_SPEED).amax(-2)
         push = qd.diff(dim=-2).abs() / self.world.dt / self.acceleration
         push = _over(push - USABLE_ACCELERATION).amax(-2)
         travel = (_over(q - self.upper) + _over(self.lower - q)).amax(-2)
-        tool = self.kinematics.tool_position(q[..., ::4, :])
         above = tool[..., 2] - self.world.settings.target.height
         close = (_over(CLEARANCE - above) + _over(CLEARANCE - tool[..., :2].norm(dim=-1))).amax(-1)
         joints = 20 * speed.square() + 400 * push.square() + 4000 * travel.square()
         return joints.sum((-1, -2)) + 4000 * close.square().sum(-1)
 
-    def _slowing(self, q: Tensor, qd: Tensor, velocity: Tensor) -> Tensor:
+    @staticmethod
+    def _slowing(motion: Tensor, velocity: Tensor) -> Tensor:
         """Releases long after the tool was fastest look like dropping, not throwing, [N]."""
-        fastest = self.kinematics.tool_motion(q[..., ::2, :], qd[..., ::2, :])[1].norm(dim=-1).amax(-1)
+        fastest = motion.norm(dim=-1).amax(-1)
         lost = 1.0 - velocity.norm(dim=-1) / fastest.clamp_min(1e-6)
         return (10 * _over(lost - 0.1)).square().sum(-1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -50,24 +51,21 @@ class Plan:
         # the command goes out with the first tick after the hand opened, half a period later on average
         self.release_time = self.onset + (self.swing.release + self.faults.release - 0.5 * dt).clamp_min(0.05)
         self.duration = self.onset + self.swing.end + s.rest_after
-        self._grid = self._intended()
 
-    def _intended(self) -> Tensor:
-        """Joint positions every GRID seconds from onset on, [..., K, n]: a stick ends at full speed."""
-        q = self.swing.position(torch.zeros_like(self.onset))
-        places = [q]
-        for k in range(int(float(self.swing.end.max()) / GRID) + 2):
-            velocity = self.swing.velocity(torch.full_like(self.onset, (k + 0.5) * GRID))
-            q = q + GRID * torch.minimum(torch.maximum(velocity, -self._limit), self._limit)
-            places.append(q)
-        return torch.stack(places, -2)
+    @cached_property
+    def _places(self) -> Tensor:
+        """Intended joint positions every GRID seconds from onset, [..., K, n]: a stick ends at full speed."""
+        times = (torch.arange(int(float(self.swing.end.max()) / GRID) + 2) + 0.5) * GRID
+        velocity = torch.minimum(torch.maximum(self.swing.velocities(times), -self._limit), self._limit)
+        way = torch.cat((torch.zeros_like(velocity[..., :1, :]), velocity.cumsum(-2) * GRID), -2)
+        return self.swing.home + way
 
     def intended_position(self, t: float) -> Tensor:
         """Where the person wants the joints at time t (s from the episode's start), rad, [..., n]."""
-        x = ((t - self.onset) / GRID).clamp(0.0, self._grid.shape[-2] - 1.001)
+        x = ((t - self.onset) / GRID).clamp(0.0, self._places.shape[-2] - 1.001)
         index = x.floor().long()
-        wide = index[..., None, None].expand(*index.shape, 1, self._grid.shape[-1])
-        here, there = (self._grid.gather(-2, wide + i)[..., 0, :] for i in (0, 1))
+        wide = index[..., None, None].expand(*index.shape, 1, self._places.shape[-1])
+        here, there = (self._places.gather(-2, wide + i)[..., 0, :] for i in (0, 1))
         return here + (x - index)[..., None] * (there - here)
 
     def command(self, t: float, state: State) -> Tensor:

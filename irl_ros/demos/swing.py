@@ -1,7 +1,7 @@
 """A throwing swing: the sum of minimum-jerk submovements of the joints, and the moment the hand opens.
 
 People's reaches are well described by overlapping minimum-jerk submovements (Flash & Hogan 1985; Flash &
-Henis 1991). A throw here has three: an approach (or back-swing), the thrust, the turn of the base to the target.
+Henis 1991). A throw here has three: an approach (or back-swing), the thrust, and the turn of the base.
 """
 
 from __future__ import annotations
@@ -62,6 +62,11 @@ class Swing:
     def velocity(self, t: Tensor) -> Tensor:
         """Joint velocities at time t [...], rad/s, [..., n]."""
         return (self.amplitude / self.duration * minimum_jerk_speed(self._share(t))).sum(-2)
+
+    def velocities(self, times: Tensor) -> Tensor:
+        """Joint velocities at the same times [K] for every swing, rad/s, [..., K, n]."""
+        parts = (x[..., None, :, :] for x in (self.amplitude, self.start, self.duration))
+        return Swing(self.home, *parts, self.release).velocity(times)
 
     def acceleration(self, t: Tensor) -> Tensor:
         """Joint accelerations at time t [...], rad/s², [..., n]."""
