@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from irl_ros.errors import InputError
+from irl_ros.nodes.lifeline import follow_parent
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 130
 
@@ -24,7 +25,9 @@ DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     # a polite kill ends like Ctrl-C: children are taken down, what is resumable stays so
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    follow_parent()
     options = parser().parse_args(arguments)
     name = f"irl-ros {options.verb}"
     try:

@@ -1,0 +1,138 @@
+"""learner: starts `irl-ros learn` and tells on irl/learner how it goes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rclpy.parameter import Parameter
+from std_srvs.srv import Trigger
+
+from irl_ros.errors import InputError
+from irl_ros.irl.run_directory import RunDirectory
+from irl_ros.msg import LearnerStatus
+from irl_ros.nodes import interface as names
+from irl_ros.nodes.base import IrlNode, run
+from irl_ros.nodes.learning_process import LearningProcess
+
+_FIELDS = {
+    "hit_rate": "hit_10cm",
+    "discriminator_accuracy": "discriminator_accuracy",
+    "reward_mean": "reward_mean",
+    "rate": "steps_per_s",
+    "elapsed_s": "wall_s",
+    "remaining_s": "remaining_s",
+}
+"""LearnerStatus field → key in metrics.jsonl."""
+
+
+class Learner(IrlNode):
+    """A parameter for each option of `irl-ros learn`, services ~/start and ~/stop, news on irl/learner."""
+
+    def __init__(self) -> None:
+        super().__init__("learner")
+        texts = Parameter.Type.STRING_ARRAY
+        self._paths = (
+            self.parameter("paths", texts, "recordings to learn from: bag folders, or folders of them") or []
+        )
+        self.run = Path(self.parameter("out", "learned", "RUN folder to write"))
+        self._algo = self.parameter("algo", "airl", "learning algorithm")
+        world = self.parameter("world", "default", "world to learn in: a shipped name or the path of a YAML")
+        sim = self.parameter("sim", "batch", "batch or pybullet")
+        device = self.parameter("device", "auto", "auto, cpu, cuda, cuda:1, ...")
+        seed = self.parameter("seed", 0, "same seed, same result", 0, 2**31 - 1)
+        config = self.parameter("config", "", "YAML of learning settings; empty: none")
+        overrides = self.parameter("overrides", texts, "single settings as key=value") or []
+        self._resume = self.parameter("resume", False, "go on from the checkpoint in out where there is one")
+        self._ends = self.parameter("exit_when_done", False, "end the node with the learning")
+        options = {"algo": self._algo, "world": world, "sim": sim, "device": device, "seed": seed}
+        self._options = [x for key, value in options.items() for x in (f"--{key}", str(value))]
+        self._options += ["--config", config] if config else []
+        self._options += [x for line in overrides for x in ("--set", line)]
+        self.process: LearningProcess | None = None
+        self._latest: dict[str, Any] = {"state": "idle"}
+        self._message = ""
+        self._status = self.create_publisher(LearnerStatus, names.LEARNER, names.LATCHED)
+        self.create_service(Trigger, "~/start", self._on_start)
+        self.create_service(Trigger, "~/stop", self._on_stop)
+        self.create_wall_timer(0.25, self._follow)
+        self._publish()
+        if self.parameter("autostart", False, "begin at once, without ~/start"):
+            self._start()
+
+    def _on_start(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self.process is None or self.process.exit_code is not None
+        if response.success:
+            self._start()
+        response.message = f"learning into {self.run}" if response.success else "is learning already"
+        return response
+
+    def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self.process is not None and self.process.exit_code is None
+        response.message = "no learning is under way"
+        if response.success:
+            self.process.stop()
+            response.message = f"stopped; resume goes on with {self.run}"
+        return response
+
+    def _start(self) -> None:
+        if not self._paths:
+            raise InputError("parameter paths", "is not set", "give the folders of the recordings")
+        begun = self._resume and (self.run / "run.yaml").is_file()
+        options = [*self._paths, *self._options, *(["--resume"] if begun else [])]
+        self._latest, self._message = {"state": "loading"}, ""
+        self.process = LearningProcess(self.run, options)
+        self._publish()
+
+    def _follow(self) -> None:
+        """Pass on what is new; notice the end."""
+        if self.process is None or self._latest["state"] in ("done", "failed"):
+            return
+        code = self.process.exit_code  # before the last look at its news
+        if news := self.process.news():
+            self._latest = news[-1]
+        if self._latest["state"] == "done" and code is None:
+            self._latest["state"] = "saving"  # done means: the policy is there
+        if code is not None:
+            self._latest["state"] = "done" if code == 0 and RunDirectory(self.run).finished else "failed"
+            self._message = self.process.complaint() if code else ""
+        if news or code is not None:
+            self._publish()
+        if code is not None and self._ends:
+            self.finish(code)
+
+    def _publish(self) -> None:
+        latest = self._latest
+        status = LearnerStatus(
+            algo=self._algo, state=latest["state"], run_dir=str(self.run), message=self._message
+        )
+        status.header.stamp = self.get_clock().now().to_msg()
+        for key in ("iteration", "iterations", "env_steps"):
+            setattr(status, key, int(latest.get(key, 0)))
+        for field, key in _FIELDS.items():
+            value = latest.get(key)
+            setattr(status, field, math.nan if value is None else float(value))
+        self._status.publish(status)
+
+    def close(self) -> None:
+        if self.process is not None and self.process.exit_code is None:
+            self.process.stop()
+            self._latest["state"], self._message = "failed", "stopped; resume goes on"
+            self._publish()
+
+    def status(self) -> tuple[bool, str, Mapping[str, Any]]:
+        return (
+            self._latest["state"] != "failed",
+            self._latest["state"],
+            {"run": self.run, "message": self._message},
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    return run(Learner, arguments)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,78 @@
+"""LearningProcess: `irl-ros learn` in a process of its own, followed by the file it writes. No ROS here."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from irl_ros.nodes.lifeline import mark
+
+PATIENCE = 30.0  # s that learning gets to end politely
+
+
+class LearningProcess:
+    """Training never shares a process with control: it would make the control wait.
+
+    Args:
+        run: the RUN folder it writes.
+        arguments: what else `irl-ros learn` is told.
+        log: where its output goes; default: this process's own.
+    """
+
+    def __init__(self, run: Path, arguments: Sequence[str], log: TextIO | None = None) -> None:
+        self.run = Path(run)
+        self._metrics, self._read = self.run / "metrics.jsonl", 0
+        self._last_error = ""
+        if self._metrics.is_file():  # resumed: what is there was reported before
+            self._read = self._metrics.stat().st_size
+        command = [sys.executable, "-m", "irl_ros", "learn", *arguments, "--out", str(run)]
+        self._process = subprocess.Popen(
+            command,
+            env=mark(dict(os.environ)),
+            stdout=log,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C in a terminal reaches us first, and we tell it
+        )
+        assert self._process.stderr is not None
+        os.set_blocking(self._process.stderr.fileno(), False)
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; 0 done, 1 failed, 2 bad input, 130 stopped."""
+        return self._process.poll()
+
+    def news(self) -> list[dict[str, Any]]:
+        """Lines of metrics.jsonl that are new since the last call."""
+        if not self._metrics.is_file():
+            return []
+        with self._metrics.open("rb") as file:
+            file.seek(self._read)
+            data = file.read()
+        whole = data[: data.rfind(b"\n") + 1]  # the last line may be half written
+        self._read += len(whole)
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def complaint(self) -> str:
+        """The last line it wrote to stderr; "" where there is none."""
+        assert self._process.stderr is not None
+        text = self._process.stderr.read() or ""
+        lines = [line for line in text.splitlines() if line.strip()]
+        self._last_error = lines[-1].strip() if lines else self._last_error
+        return self._last_error
+
+    def stop(self) -> int:
+        """Ctrl-C, then patience, then force; returns the exit code. What it has done can be resumed."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        return self._process.wait()
