@@ -44,10 +44,10 @@ class BulletArm:
         indices = {}
         for i in range(pybullet.getNumJoints(self.body, physicsClientId=client)):
             indices[pybullet.getJointInfo(self.body, i, physicsClientId=client)[1].decode()] = i
+            # Bullet damps by 4 % a second unless told not to
             pybullet.changeDynamics(
-                self.body, i, linearDamping=0.0, angularDamping=0.0, jointDamping=0.0, physicsClientId=client
+                self.body, i, linearDamping=0.0, angularDamping=0.0, physicsClientId=client
             )
-            pybullet.setCollisionFilterGroupMask(self.body, i, 0, 0, physicsClientId=client)
         self.joints = [indices[name] for name in robot.joints]
         self._tool = indices[TOOL]
         locked = [name in world.settings.arm.locked for name in robot.joints]

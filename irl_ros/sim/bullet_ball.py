@@ -1,4 +1,4 @@
-"""The ball in PyBullet: a free body without contacts."""
+"""The ball in PyBullet: a free body. It touches nothing: the arm beside it has masses but no shape."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ class BulletBall:
         self.body = pybullet.createMultiBody(self._mass, shape, physicsClientId=client)
         # Bullet damps by 4 % a second unless told not to
         pybullet.changeDynamics(self.body, -1, linearDamping=0.0, angularDamping=0.0, physicsClientId=client)
-        pybullet.setCollisionFilterGroupMask(self.body, -1, 0, 0, physicsClientId=client)
 
     @property
     def in_air(self) -> bool:

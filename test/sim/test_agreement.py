@@ -77,3 +77,16 @@ def test_single_precision_lands_within_a_tenth_of_a_millimetre(open_loop) -> Non
     rough = open_loop.throw(BatchWorld(world), actions.float(), targets).outcome
     assert (exact.landing - rough.landing).abs().nan_to_num(0.0).max() < 1e-4
     assert (exact.landing.isnan() == rough.landing.isnan()).all()
+
+
+def test_a_ball_below_the_plane_lands_when_let_go_not_before() -> None:
+    world = load_world({"target": {"height": 2.0}})
+    with BulletWorld(world) as bullet:
+        for simulator in (BatchWorld(world, dtype=torch.float64), bullet):
+            simulator.reset(world.sample_targets(1))
+            held = simulator.step(torch.tensor([[0.3] * 7 + [-1.0]], dtype=torch.float64))
+            assert held.held and not held.landed
+            assert simulator.outcome().error.isinf()
+            after = simulator.step(torch.tensor([[0.3] * 7 + [1.0]], dtype=torch.float64))
+            assert after.landed and not after.held
+            torch.testing.assert_close(simulator.outcome().landing, held.ball_position, rtol=0, atol=1e-12)

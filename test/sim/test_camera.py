@@ -39,6 +39,7 @@ def test_the_ball_flies_from_the_hand_to_where_it_landed() -> None:
     assert all(p.shape == (180, 240, 3) and p.dtype == np.uint8 for p in pictures)
     seen = [orange(p) for p in pictures]
     assert all(len(s) > 3 for s in seen)
+    assert np.linalg.norm(seen[1].mean(0) - seen[0].mean(0)) > 4  # carried by the hand
     assert seen[-1][:, 0].max() > seen[0][:, 0].max() + 30  # lower in the last picture than in the hand
     assert len(seen[-1]) > 2 * len(seen[0])  # and with a trail
     ring = blue(pictures[-1]).mean(0)
