@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import types
 import typing
 from collections.abc import Mapping
@@ -37,6 +38,24 @@ def load_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise InputError(path, "does not hold `key: value` lines", "write one key a line")
     return data
+
+
+def save_yaml(path: Path, data: Mapping[str, Any]) -> None:
+    """Write a mapping as YAML, whole or not at all: a kill leaves the old file or none."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True))
+    os.replace(part, path)
+
+
+def at_least(settings: Any, bound: float, *names: str) -> None:
+    """Refuse settings with a value below `bound`; for a `__post_init__`.
+
+    Raises:
+        ValueError: with the field's name; `build` makes an InputError of it.
+    """
+    for name in names:
+        if not getattr(settings, name) >= bound:
+            raise ValueError(f"{name}: must be at least {bound:g}, found {getattr(settings, name)}")
 
 
 def build(cls: type[T], data: Mapping[str, Any], where: object, prefix: str = "") -> T:

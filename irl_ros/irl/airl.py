@@ -35,6 +35,7 @@ from irl_ros.rewards.reward import Reward, RewardSettings
 from irl_ros.rewards.shaping import ReleasePotential
 from irl_ros.rl.policy import RELEASE_GAIN, Policy
 from irl_ros.rl.ppo import PPO, PPOSettings, Rollout, Starts, collect
+from irl_ros.settings import at_least
 from irl_ros.sim.rollout import Simulator
 from irl_ros.sim.state import Throws
 
@@ -71,6 +72,12 @@ class AIRLSettings:
     """Rounds between two policies kept in the mixture."""
     reward: RewardSettings = field(default_factory=RewardSettings)
     ppo: PPOSettings = field(default_factory=PPOSettings)
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "discriminator_steps", "batch", "sampler_throws", "keep_every")
+        at_least(self, 0, "iterations", "head_start", "least", "learning_rate", "gradient_penalty")
+        if not self.gain > 0:
+            raise ValueError(f"gain: must be above 0, found {self.gain}")
 
 
 @dataclass
@@ -169,7 +176,7 @@ class AIRL:
         for _ in range(s.discriminator_steps):
             expert = self.demonstrations.draw(s.batch)
             if s.match_noise:
-                expert = expert.with_noise(self.policy.log_std.detach().exp())
+                expert = expert.with_noise(self.policy.bounded_log_std.detach().exp())
             shares = torch.multinomial(weights, s.batch, replacement=True).bincount(minlength=len(samplers))
             sample = Transitions.cat([x.samples.draw(int(k)) for x, k in zip(samplers, shares)])
             batch = Transitions.cat([expert, sample])
@@ -216,10 +223,12 @@ class AIRL:
         self.optimizer.load_state_dict(state["optimizer"])
         self.ppo.load_state_dict(state["ppo"])
         self.samplers = []
+        device = self.policy.log_std.device
         for kept in state["samplers"]:
             policy = copy.deepcopy(self.policy).eval()
             policy.load_state_dict(kept["policy"])
-            self.samplers.append(Sampler(policy, Transitions(**kept["samples"])))
+            samples = Transitions(**{name: tensor.to(device) for name, tensor in kept["samples"].items()})
+            self.samplers.append(Sampler(policy, samples))
         self.round, self.matched = state["round"], state["matched"]
 
 
@@ -261,4 +270,4 @@ def background_policies(policy: Policy) -> list[Policy]:
 def hits(rollout: Rollout) -> dict[str, float]:
     """Hit rates of the exploring policy, for the log. Learning does not use them."""
     error = rollout.throws.outcome.error
-    return {"explore_hit_10cm": float((error < 0.10).float().mean())}
+    return {"explore_hit_10cm": float((error <= 0.10).float().mean())}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from irl_ros.rl.policy import Policy
+from irl_ros.settings import at_least
 from irl_ros.sim.state import State, Throws
 
 
@@ -20,6 +21,10 @@ class BCSettings:
     weight_decay: float = 1e-4
     observation_noise: float = 0.02
     """Standard deviation of noise on the scaled observation: the pose must not give the future away."""
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "steps", "batch")
+        at_least(self, 0, "learning_rate", "weight_decay", "observation_noise")
 
 
 def clone(policy: Policy, demonstrations: Throws, settings: BCSettings) -> list[float]:

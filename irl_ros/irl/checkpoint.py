@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -27,26 +26,32 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     new.mkdir(parents=True)
     save_file(tensors, new / "state.safetensors")
     (new / "state.json").write_text(json.dumps(skeleton))
-    shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
+        # only now: after a kill between the two renames, .old is the only checkpoint there is
+        shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
     new.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> dict[str, Any] | None:
-    """The state saved last, or None where there is none.
+def find_checkpoint(folder: Path) -> Path | None:
+    """Where the state saved last lies: `folder`, or the old one that a kill left beside it; None: nowhere."""
+    return next((f for f in (folder, folder.with_suffix(".old")) if (f / "state.json").is_file()), None)
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The state saved last, with tensors on the CPU, or None where there is none.
 
     Raises:
         InputError: the checkpoint is damaged.
     """
-    found = next((f for f in (folder, folder.with_suffix(".old")) if (f / "state.json").is_file()), None)
+    found = find_checkpoint(folder)
     if found is None:
         return None
     try:
-        tensors = load_file(found / "state.safetensors", device=str(device))
+        tensors = load_file(found / "state.safetensors")
         return _unflatten(json.loads((found / "state.json").read_text()), tensors)
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(found, f"is damaged ({error})", "delete the run and learn again") from None
 
 

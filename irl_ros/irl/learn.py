@@ -14,6 +14,7 @@ from irl_ros.demos.demonstrations import Demonstrations, load_demonstrations
 from irl_ros.errors import InputError, unknown_name
 from irl_ros.irl.airl import AIRL, AIRLSettings
 from irl_ros.irl.bc import BCSettings, clone
+from irl_ros.irl.checkpoint import find_checkpoint
 from irl_ros.irl.reoptimise import Reoptimisation, ReoptimiseSettings
 from irl_ros.irl.run_directory import (
     RunDirectory,
@@ -110,8 +111,9 @@ class _Job:
         self.run, self.description = run, description
         if description["algo"] not in ALGORITHMS:
             raise InputError("--algo", *unknown_name("algorithm", description["algo"], ALGORITHMS))
+        check_sim(description["sim"])
         self.settings = build(LearnSettings, description["settings"], run.path / "run.yaml")
-        self.device = choose_device(description["device"])
+        self.device = choose_device(description["device"], description["sim"])
         self.world = restore_world(description["world"])
         self.demonstrations = load_demonstrations(as_paths(paths), self.world)
         d = self.demonstrations
@@ -140,11 +142,18 @@ class _Job:
 
     def work(self, resume: bool) -> None:
         """Warm start, game, polish; leaves policy and reward in the run."""
-        torch.manual_seed(self.description["seed"])
         simulator = make_simulator(self.world, self.description["sim"], self.device)
+        try:
+            self._learn(simulator, resume)
+        finally:
+            close_simulator(simulator)
+
+    def _learn(self, simulator: Simulator, resume: bool) -> None:
+        torch.manual_seed(self.description["seed"])
         demonstrations = self.demonstrations.throws.to(self.device)
         starts = demonstrated_starts(self.demonstrations)
-        if resume and (self.run.clone / "policy.yaml").is_file():
+        # without a checkpoint everything is drawn again from the seed, the clone too
+        if resume and find_checkpoint(self.run.checkpoint):
             policy = load_policy(self.run.clone, self.device).train()
         else:
             policy = Policy(self.world, self.settings.policy).to(self.device)
@@ -162,10 +171,9 @@ class _Job:
             modules: dict[str, nn.Module] = {"reward": game.reward}
             trainer = Trainer(self.run, simulator, stages, modules, starts, self.settings.trainer)
             if resume and not trainer.resume():
-                print("no checkpoint yet: starting again from the clone")
+                print("no checkpoint yet: starting again")
             trainer.fit()
             game.reward.save(self.run.path)
-        close_simulator(simulator)
         policy.save(self.run.path)
 
 
@@ -185,14 +193,18 @@ def make_simulator(world: World, sim: str, device: torch.device) -> Simulator:
     Raises:
         InputError: `sim` is neither batch nor pybullet.
     """
-    if sim == "batch":
-        return BatchWorld(world, device)
-    if sim == "pybullet":
-        return BulletPool(world)
-    raise InputError("--sim", *unknown_name("simulator", sim, ("batch", "pybullet")))
+    check_sim(sim)
+    return BatchWorld(world, device) if sim == "batch" else BulletPool(world)
+
+
+def check_sim(sim: str) -> None:
+    """Refuse a simulator that is neither batch nor pybullet."""
+    if sim not in ("batch", "pybullet"):
+        raise InputError("--sim", *unknown_name("simulator", sim, ("batch", "pybullet")))
 
 
 def close_simulator(simulator: Simulator) -> None:
+    """End what the simulator started."""
     if isinstance(simulator, BulletPool):
         simulator.close()
 

@@ -13,6 +13,7 @@ from irl_ros.irl.airl import hits
 from irl_ros.rewards.shaping import ReleasePotential
 from irl_ros.rl.policy import Policy
 from irl_ros.rl.ppo import PPO, PPOSettings, Starts, collect
+from irl_ros.settings import at_least
 from irl_ros.sim.rollout import Simulator
 from irl_ros.sim.state import State
 
@@ -24,6 +25,9 @@ class ReoptimiseSettings:
     settle: float = 0.5
     """Share of the iterations, at the end, over which policy steps shrink to nothing."""
     ppo: PPOSettings = field(default_factory=lambda: PPOSettings(throws=512, entropy=0.001))
+
+    def __post_init__(self) -> None:
+        at_least(self, 0, "iterations", "settle")
 
 
 class Reoptimisation:

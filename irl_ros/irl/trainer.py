@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from irl_ros.errors import InputError
 from irl_ros.irl.checkpoint import load_checkpoint, save_checkpoint
 from irl_ros.irl.run_directory import RunDirectory
 from irl_ros.rl.policy import Policy
 from irl_ros.rl.ppo import Starts
+from irl_ros.settings import at_least
 from irl_ros.sim.rollout import Simulator, throw
 
 PRACTICE_SEED = 7919
@@ -61,6 +63,9 @@ class TrainerSettings:
     practice_every: int = 5
     """Rounds between two measurements of the hit rate."""
 
+    def __post_init__(self) -> None:
+        at_least(self, 1, "checkpoint_every", "practice_every")
+
 
 class Trainer:
     """Runs stages one after another and writes down what happens.
@@ -90,18 +95,29 @@ class Trainer:
         self.progress = Progress()
 
     def resume(self) -> bool:
-        """Go back to the last checkpoint; False where there is none."""
+        """Go back to the last checkpoint; False where there is none and learning starts from the beginning.
+
+        Raises:
+            InputError: the checkpoint is damaged, or of another version or other settings.
+        """
         state = load_checkpoint(self.run.checkpoint)
-        if state is None:
-            return False
+        if state is not None:
+            try:
+                self._restore(state)
+            except (KeyError, RuntimeError, TypeError, ValueError) as error:
+                problem = f"is damaged or of another version ({' '.join(str(error).split())[:120]})"
+                raise InputError(self.run.checkpoint, problem, "delete the run and learn again") from None
+        self.run.keep_metrics(self.iteration)
+        return state is not None
+
+    def _restore(self, state: dict[str, Any]) -> None:
         for name, module in self.modules.items():
             module.load_state_dict(state["modules"][name])
         self.stage, self.iteration, self.env_steps = state["stage"], state["iteration"], state["env_steps"]
         self.wall, self.practice = state["wall_s"], state["practice"]
-        self.stages[self.stage].algorithm.load_state_dict(state["algorithm"])
-        restore_random_state(state["random"])
-        self.run.keep_metrics(self.iteration)
-        return True
+        for stage, saved in zip(self.stages[self.stage :], state["algorithms"], strict=True):
+            stage.algorithm.load_state_dict(saved)
+        restore_random_state(state["random"], self.simulator.device)
 
     def fit(self) -> None:
         """Run every stage to its end."""
@@ -129,13 +145,14 @@ class Trainer:
             self.run.checkpoint,
             {
                 "stage": self.stage,
-                "algorithm": self.stages[self.stage].algorithm.state_dict(),
+                # later stages too: they were put together from random numbers that are not drawn again
+                "algorithms": [s.algorithm.state_dict() for s in self.stages[self.stage :]],
                 "modules": {name: dict(m.state_dict()) for name, m in self.modules.items()},
                 "iteration": self.iteration,
                 "env_steps": self.env_steps,
                 "wall_s": self.wall,
                 "practice": self.practice,
-                "random": random_state(),
+                "random": random_state(self.simulator.device),
             },
         )
 
@@ -205,15 +222,16 @@ class Progress:
             print()
 
 
-def random_state() -> dict[str, Tensor]:
-    """The state of torch's random generators."""
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """The state of torch's random generators: the CPU's, and the GPU's where learning is on one."""
     state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
     return state
 
 
-def restore_random_state(state: dict[str, Tensor]) -> None:
+def restore_random_state(state: dict[str, Tensor], device: torch.device) -> None:
+    """Go on drawing where `random_state` was taken."""
     torch.set_rng_state(state["cpu"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)

@@ -24,7 +24,7 @@ from irl_ros.irl.trainer import Stage, Trainer, TrainerSettings
 from irl_ros.rewards.reward import load_reward
 from irl_ros.rewards.true_reward import TrueReward
 from irl_ros.rl.policy import Policy, PolicySettings, load_policy
-from irl_ros.rl.ppo import PPOSettings, collect
+from irl_ros.rl.ppo import PPOSettings, Starts, collect
 from irl_ros.settings import as_dict, build, load_yaml, override
 from irl_ros.sim import Simulator, State, World, load_world
 
@@ -105,39 +105,42 @@ def _check_choices(description: dict[str, Any]) -> None:
 
 def _work(description: dict[str, Any], target: RunDirectory, resume: bool) -> None:
     settings = build(TransferSettings, description["settings"], target.path / "run.yaml")
-    device = choose_device(description["device"])
+    device = choose_device(description["device"], description["sim"])
     world, source = restore_world(description["world"]), description["from"]
     learned = load_reward(source, world, device)
     reward: Callable[[State], Tensor] = TrueReward(world) if description["reward"] == "true" else learned
     starts = load_starts(source, world)
     torch.manual_seed(description["seed"])
     simulator = make_simulator(world, description["sim"], device)
-    if description["start"] == "warm":
-        policy = warm_policy(source, world, device)
-    else:
-        policy = fresh_policy(world, settings.policy, simulator, device)
-    if not resume:
-        target.create(description)
+    try:
+        if description["start"] == "warm":
+            policy = warm_policy(source, world, device)
+        else:
+            policy = fresh_policy(world, settings.policy, simulator, device, starts)
+        if not resume:
+            target.create(description)
         target.save_starts(starts)
-    print(f"{description['reward']} reward of {source} in world '{world.name}', {description['start']} start")
-    algorithm = Reoptimisation(simulator, reward, policy, settings.reoptimise, starts)
-    r = settings.reoptimise
-    stage = Stage("learning", algorithm, r.iterations, r.ppo.throws)
-    trainer = Trainer(target, simulator, [stage], {}, starts, settings.trainer)
-    if resume:
-        trainer.resume()
-    trainer.fit()
-    close_simulator(simulator)
+        what = f"{description['reward']} reward of {source} in world '{world.name}'"
+        print(f"{what}, {description['start']} start")
+        r = settings.reoptimise
+        algorithm = Reoptimisation(simulator, reward, policy, r, starts)
+        stage = Stage("learning", algorithm, r.iterations, r.ppo.throws)
+        trainer = Trainer(target, simulator, [stage], {}, starts, settings.trainer)
+        if resume:
+            trainer.resume()
+        trainer.fit()
+    finally:
+        close_simulator(simulator)
     learned.save(target.path)
     policy.save(target.path)
 
 
 def fresh_policy(
-    world: World, settings: PolicySettings, simulator: Simulator, device: torch.device
+    world: World, settings: PolicySettings, simulator: Simulator, device: torch.device, starts: Starts = None
 ) -> Policy:
     """An untrained policy; its observation scaling comes from its own first throws."""
     policy = Policy(world, settings).to(device)
-    policy.observation.freeze(collect(simulator, policy, 256).throws.states)
+    policy.observation.freeze(collect(simulator, policy, 256, starts).throws.states)
     return policy
 
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from irl_ros.errors import InputError
-from irl_ros.networks import load_weights, mlp, save_weights
+from irl_ros.networks import load_weights, mlp, save_weights, weights_sha256
 from irl_ros.rewards.features import FEATURES, Features
-from irl_ros.settings import as_dict, build, load_yaml
+from irl_ros.settings import as_dict, build, load_yaml, save_yaml
 from irl_ros.sim.state import State
 from irl_ros.sim.world import World, load_world
 
@@ -56,8 +55,9 @@ class Reward(nn.Module):
             "kind": "state-only",
             "settings": as_dict(self.settings),
             "learned_in": {"name": self.world.name, **as_dict(self.world.settings)},
+            "sha256": weights_sha256(self),
         }
-        (run / "reward.yaml").write_text(yaml.safe_dump(description, sort_keys=False))
+        save_yaml(run / "reward.yaml", description)
 
 
 def load_reward(run: str | Path, world: World | None = None, device: torch.device | str = "cpu") -> Reward:
@@ -87,6 +87,10 @@ def load_reward(run: str | Path, world: World | None = None, device: torch.devic
         raise InputError(
             path, f"lacks the key {error}", "write the bundle again with `irl-ros learn`"
         ) from None
+    except (TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(path, "is damaged", "write the bundle again with `irl-ros learn`") from None
     reward = Reward(world or load_world(keys), settings)
-    load_weights(reward, run / "reward.safetensors")
+    load_weights(reward, run / "reward.safetensors", description.get("sha256"))
     return reward.to(device).eval().requires_grad_(False)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,7 +14,7 @@ from irl_ros.errors import InputError
 from irl_ros.networks import load_weights, mlp, save_weights, weights_sha256
 from irl_ros.rl.observation import Observation
 from irl_ros.robots import Robot
-from irl_ros.settings import as_dict, build, load_yaml
+from irl_ros.settings import as_dict, build, load_yaml, save_yaml
 from irl_ros.sim.state import State
 from irl_ros.sim.world import World, load_world
 
@@ -35,6 +34,15 @@ class PolicySettings:
     """Kept within: near-deterministic demonstrations would drive it without bound."""
     release_rate: float = 0.03
     """Initial chance of letting go in a control step."""
+
+    def __post_init__(self) -> None:
+        for i, units in enumerate(self.hidden):
+            if units < 1:
+                raise ValueError(f"hidden[{i}]: must be at least 1, found {units}")
+        if not self.log_std_bounds[0] <= self.log_std_bounds[1]:
+            raise ValueError(f"log_std_bounds: lower end is above upper end, found {self.log_std_bounds}")
+        if not 0 < self.release_rate < 1:
+            raise ValueError(f"release_rate: must be between 0 and 1, found {self.release_rate}")
 
 
 class Policy(nn.Module):
@@ -61,9 +69,14 @@ class Policy(nn.Module):
     def distribution(self, observation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and log standard deviation of the joint velocities [..., n] and release logit [...]."""
         out = self.net(observation)
-        log_std = self.log_std.clamp(*self.settings.log_std_bounds).expand_as(out[..., :-1])
+        log_std = self.bounded_log_std.expand_as(out[..., :-1])
         logit = RELEASE_GAIN * out[..., -1]
         return out[..., :-1], log_std, logit
+
+    @property
+    def bounded_log_std(self) -> Tensor:
+        """log σ_θ of the joint velocities, inside its bounds, [n]."""
+        return self.log_std.clamp(*self.settings.log_std_bounds)
 
     def sample(self, observation: Tensor) -> Tensor:
         """An action [..., n + 1]; the release entry is −1 or +1."""
@@ -142,7 +155,7 @@ class Policy(nn.Module):
             "robot_sha256": self.robot_sha256,
             "sha256": self.sha256,
         }
-        (run / "policy.yaml").write_text(yaml.safe_dump(description, sort_keys=False))
+        save_yaml(run / "policy.yaml", description)  # last: where it is, the bundle is whole
 
 
 def load_policy(run: str | Path, device: torch.device | str = "cpu") -> Policy:
@@ -169,8 +182,12 @@ def load_policy(run: str | Path, device: torch.device | str = "cpu") -> Policy:
         raise InputError(
             path, f"lacks the key {error}", "write the bundle again with `irl-ros learn`"
         ) from None
+    except (TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(path, "is damaged", "write the bundle again with `irl-ros learn`") from None
     policy = Policy(World(**{**vars(world), "name": name}), settings)
-    load_weights(policy, run / "policy.safetensors")
+    load_weights(policy, run / "policy.safetensors", description.get("sha256"))
     if description.get("robot_sha256") != policy.robot_sha256:
         problem = (
             f"was trained on another '{world.robot.name}' than config/robots has now (limits, joints or URDF)"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from irl_ros.networks import mlp
 from irl_ros.rl.policy import Policy
+from irl_ros.settings import at_least
 from irl_ros.sim.rollout import Simulator
 from irl_ros.sim.state import State, Throws
 
@@ -40,6 +41,13 @@ class PPOSettings:
     """Cost of commanded velocity after the release, a step: an arm that has thrown comes to rest."""
     value_coefficient: float = 1.0
     max_grad_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "throws", "epochs", "minibatches")
+        at_least(self, 0, "gamma", "gae_lambda", "clip", "learning_rate", "target_kl", "max_grad_norm")
+        for key in ("gamma", "gae_lambda"):
+            if getattr(self, key) > 1:
+                raise ValueError(f"{key}: must be at most 1, found {getattr(self, key)}")
 
 
 @dataclass(frozen=True)
@@ -213,4 +221,5 @@ class PPO:
         self.policy.load_state_dict(state["policy"])
         self.value.load_state_dict(state["value"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.return_scale, self.target_kl = state["return_scale"], state["target_kl"]
+        self.return_scale = state["return_scale"].to(self.return_scale.device)
+        self.target_kl = state["target_kl"]

@@ -1,0 +1,91 @@
+"""Demonstrations of the synthetic operator, as throws and as real bags, and settings that learn in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from irl_ros.demos.operator import demonstrate
+from irl_ros.demos.throws_bag import write_throws
+from irl_ros.irl.learn import learn
+from irl_ros.irl.run_directory import RunDirectory
+from irl_ros.sim import Throws, World, load_world
+
+QUICK = (
+    "bc.steps=60",
+    "bc.batch=64",
+    "airl.iterations=6",
+    "airl.least=99",
+    "airl.head_start=1",
+    "airl.keep_every=2",
+    "airl.discriminator_steps=3",
+    "airl.batch=64",
+    "airl.sampler_throws=8",
+    "airl.ppo.throws=16",
+    "polish.iterations=4",
+    "polish.ppo.throws=16",
+    "trainer.checkpoint_every=2",
+)
+"""Every stage runs and nothing gets good: ten rounds, checkpoints after rounds 2, 4, 6, 8 and 10."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Results to the last bit ask for one order of summation; and two cores are shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    return load_world()
+
+
+@pytest.fixture(scope="session")
+def operator_throws(world: World) -> Throws:
+    """Twenty throws of a fallible person; some miss."""
+    return demonstrate(world, episodes=20, seed=0)
+
+
+@pytest.fixture(scope="session")
+def bags(operator_throws: Throws, world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four of them as rosbag2 folders. Nobody may change them."""
+    folder = tmp_path_factory.mktemp("bags")
+    write_throws(folder, world, operator_throws[:4])
+    return folder
+
+
+@pytest.fixture
+def quick() -> tuple[str, ...]:
+    return QUICK
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(bags: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing disturbed. Nobody may change it."""
+    torch.set_num_threads(1)
+    return learn([bags], tmp_path_factory.mktemp("runs") / "uninterrupted", device="cpu", overrides=QUICK)
+
+
+@pytest.fixture
+def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """interrupt_after(k): Ctrl-C arrives when the metrics of round k have been written."""
+
+    def arm(rounds: int) -> None:
+        write = RunDirectory.append_metrics
+
+        def append_metrics(self: RunDirectory, line: dict[str, object]) -> None:
+            write(self, line)
+            if line["iteration"] == rounds:
+                monkeypatch.setattr(RunDirectory, "append_metrics", write)
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(RunDirectory, "append_metrics", append_metrics)
+
+    return arm
+

@@ -1,0 +1,147 @@
+"""A run that was stopped and resumed ends with the same bytes as one that nobody stopped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from irl_ros.errors import InputError
+from irl_ros.irl.learn import learn
+from irl_ros.irl.run_directory import read_metrics
+from irl_ros.irl.transfer import transfer
+
+QUICK_TRANSFER = ("reoptimise.iterations=5", "reoptimise.ppo.throws=16", "trainer.checkpoint_every=2")
+TAKES_NO_PART = {"wall_s", "steps_per_s", "remaining_s"}
+
+
+def assert_same(resumed: Path, undisturbed: Path) -> None:
+    """The same networks, and every round's figures once."""
+    for name in ("policy.safetensors", "reward.safetensors"):
+        assert (resumed / name).read_bytes() == (undisturbed / name).read_bytes(), name
+    figures = [
+        [{k: v for k, v in line.items() if k not in TAKES_NO_PART} for line in read_metrics(run)]
+        for run in (resumed, undisturbed)
+    ]
+    assert figures[0] == figures[1]
+
+
+# checkpoints are written after rounds 2, 4, 6 (and on entering the polish), 8 and 10
+@pytest.mark.parametrize("rounds", [1, 5, 6, 9], ids=["no checkpoint", "learning", "last of stage", "polish"])
+def test_resuming_equals_never_stopping(
+    rounds: int,
+    bags: Path,
+    quick: tuple[str, ...],
+    tmp_path: Path,
+    uninterrupted: Path,
+    interrupt_after: Callable[[int], None],
+) -> None:
+    run = tmp_path / "run"
+    interrupt_after(rounds)
+    with pytest.raises(KeyboardInterrupt):
+        learn([bags], run, device="cpu", overrides=quick)
+    assert not (run / "policy.yaml").exists()
+    learn([], run, resume=True)
+    assert_same(run, uninterrupted)
+
+
+KILLED_AFTER_FIVE = """
+import os, signal, sys, torch
+from irl_ros.irl.learn import learn
+from irl_ros.irl.run_directory import RunDirectory
+write = RunDirectory.append_metrics
+def append_metrics(self, line):
+    write(self, line)
+    if line["iteration"] == 5:
+        with self.metrics.open("a") as file:
+            file.write('{"iteration": 6, "iterati')  # as a kill in mid-write leaves it
+        os.kill(os.getpid(), signal.SIGKILL)
+RunDirectory.append_metrics = append_metrics
+torch.set_num_threads(1)
+learn([sys.argv[1]], sys.argv[2], device="cpu", overrides=sys.argv[3:])
+"""
+
+
+def test_a_killed_process_leaves_a_run_that_resumes_to_the_same_end(
+    bags: Path, quick: tuple[str, ...], tmp_path: Path, uninterrupted: Path
+) -> None:
+    run = tmp_path / "run"
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_AFTER_FIVE, str(bags), str(run), *quick], timeout=120, check=False
+    )
+    assert killed.returncode == -9
+    learn([], run, resume=True)
+    assert_same(run, uninterrupted)
+
+
+def test_resuming_a_finished_run_changes_nothing(uninterrupted: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in uninterrupted.rglob("*")}
+    assert learn([], uninterrupted, resume=True) == uninterrupted
+    assert {p: p.stat().st_mtime_ns for p in uninterrupted.rglob("*")} == before
+
+
+def test_a_resumed_transfer_equals_one_never_stopped(
+    uninterrupted: Path, tmp_path: Path, interrupt_after: Callable[[int], None]
+) -> None:
+    def run(name: str, resume: bool = False) -> Path:
+        return transfer(
+            uninterrupted, None, tmp_path / name, device="cpu", overrides=QUICK_TRANSFER, resume=resume
+        )
+
+    whole = run("whole")
+    for rounds in (1, 3):
+        interrupt_after(rounds)
+        with pytest.raises(KeyboardInterrupt):
+            run(f"stopped_{rounds}")
+        assert_same(run(f"stopped_{rounds}", resume=True), whole)
+
+
+def test_other_demonstrations_are_refused(
+    bags: Path,
+    quick: tuple[str, ...],
+    tmp_path: Path,
+    interrupt_after: Callable[[int], None],
+) -> None:
+    run = tmp_path / "run"
+    interrupt_after(3)
+    with pytest.raises(KeyboardInterrupt):
+        learn([bags], run, device="cpu", overrides=quick)
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    with pytest.raises(InputError, match="other demonstrations"):
+        learn([bags / "episode_0000"], run, resume=True)
+    assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
+
+
+def test_a_run_is_resumed_by_the_verb_that_began_it(uninterrupted: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="was made by `irl-ros learn`"):
+        transfer(uninterrupted, None, uninterrupted, resume=True)
+    with pytest.raises(InputError, match=r"holds no run\.yaml"):
+        learn([], tmp_path / "nothing", resume=True)
+
+
+def test_a_damaged_checkpoint_is_one_line(
+    bags: Path, quick: tuple[str, ...], tmp_path: Path, interrupt_after: Callable[[int], None]
+) -> None:
+    run = tmp_path / "run"
+    interrupt_after(3)
+    with pytest.raises(KeyboardInterrupt):
+        learn([bags], run, device="cpu", overrides=quick)
+    weights, skeleton = run / "checkpoint" / "state.safetensors", run / "checkpoint" / "state.json"
+    good = weights.read_bytes(), skeleton.read_text()
+    for damage in (
+        lambda: weights.write_bytes(good[0][: len(good[0]) // 2]),
+        lambda: weights.unlink(),
+        lambda: skeleton.write_text(good[1][: len(good[1]) // 2]),
+        lambda: skeleton.write_text("[]"),
+        lambda: skeleton.write_text(json.dumps({"dict": [["stage", {"value": 0}]]})),
+    ):
+        weights.write_bytes(good[0])
+        skeleton.write_text(good[1])
+        damage()
+        with pytest.raises(InputError, match="is damaged") as caught:
+            learn([], run, resume=True)
+        assert "\n" not in str(caught.value)
