@@ -1,0 +1,94 @@
+"""Matplotlib figures as SVG inside a page: colours follow the page's light or dark theme, text its font."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours a figure may use: placeholders that become the page's CSS variables of the same names."""
+
+    ink: str = "#010203"
+    soft: str = "#010204"
+    line: str = "#010205"
+    card: str = "#010206"
+    operator: str = "#010207"
+    clone: str = "#010208"
+    policy: str = "#010209"
+
+
+PALETTE = Palette()
+
+
+@contextmanager
+def drawing(width: float, height: float, font_size: float = 10.5) -> Iterator[tuple[Figure, Axes]]:
+    """A figure with one plain pair of axes, sizes in px of a page that shows it unscaled."""
+    style: Any = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "irl_ros",
+        "font.size": font_size,
+        "axes.edgecolor": PALETTE.line,
+        "axes.labelcolor": PALETTE.soft,
+        "axes.titlecolor": PALETTE.ink,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "grid.color": PALETTE.line,
+        "grid.linewidth": 0.8,
+        "text.color": PALETTE.ink,
+        "xtick.color": PALETTE.line,
+        "ytick.color": PALETTE.line,
+        "xtick.labelcolor": PALETTE.soft,
+        "ytick.labelcolor": PALETTE.soft,
+        "lines.solid_capstyle": "round",
+        "legend.frameon": False,
+        "legend.labelcolor": PALETTE.soft,
+        "legend.handlelength": 1.4,
+    }
+    with mpl.rc_context(style):
+        figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
+        figure.patch.set_alpha(0.0)
+        axes = figure.add_subplot()
+        axes.patch.set_alpha(0.0)
+        yield figure, axes
+
+
+def inline_svg(figure: Figure, title: str) -> str:
+    """The figure as an <svg> element without a reference to anything outside it.
+
+    Args:
+        figure: drawn within `drawing`.
+        title: what it shows, for those who cannot see it.
+    """
+    FigureCanvasSVG(figure)
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "irl_ros"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, dpi=144)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text)
+    text = re.sub(r'<g id="[^"]*">', "<g>", text)  # nothing refers to groups, and figures repeat their names
+    text = re.sub(r'^<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', text)
+    text = text.replace('role="img">', f'role="img"><title>{title}</title>', 1)
+    for name, placeholder in vars(PALETTE).items():
+        text = text.replace(placeholder, f"var(--{name})")
+    return re.sub(r"font: [^;\"]*;?", _only_size, text).strip()
+
+
+def _only_size(match: re.Match[str]) -> str:
+    """Of a `font:` shorthand the size; the family is the page's."""
+    size = re.search(r"([\d.]+)px", match[0])
+    bold = "font-weight: 600; " if re.search(r"\b(bold|600|700)\b", match[0]) else ""
+    return f"{bold}font-size: {size[1] if size else 10}px;"
