@@ -131,7 +131,7 @@ def _found(key: _WorldKey, style: str, tempo: float, seed: int) -> Habit:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Many small tensors: beside other processes, threads that wait for each other make this ten times slower."""
+    """Many small tensors: on a busy machine, threads that wait for each other make this ten times slower."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

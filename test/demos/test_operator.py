@@ -16,6 +16,15 @@ FLAWLESS = OperatorSettings(skill=1.0, tremor=0.0, miss_probability=0.0, fatigue
 ROBOTS = ("panda", "iiwa")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small tensors: beside other processes, threads that wait for each other make them many times slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def world_of(robot: str, **keys):
     return load_world({"robot": robot, **keys})
 

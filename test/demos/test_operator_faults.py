@@ -26,6 +26,15 @@ QUIET = OperatorSettings(
 )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Small tensors: beside other processes, threads that wait for each other make them many times slower."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def world():
     return load_world("default")
