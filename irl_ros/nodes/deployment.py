@@ -44,6 +44,7 @@ def deploy(session: Session, run: Path, out: Path, throws: int, world: str, seed
         session.demand("recorder/stop_episode")
     session.until(lambda: figures.throws == throws, LIMIT, "the policy did not report its throws")
     session.until(lambda: progress.done == throws, LIMIT, "the recorder did not report every throw")
+    progress.close()
     session.stop(policy, recorder, arm)
     return {"throws": throws, "hit_10cm": progress.hits / throws, **figures.latency}
 

@@ -29,7 +29,7 @@ def record(out: Path, episodes: int, world: str, seed: int) -> int:
             hits = record_episodes(session, out, episodes, world, seed, skip=before)
         except KeyboardInterrupt:
             kept = recorded(out) - before
-            print(f"\n{kept} of {episodes} episodes are in {out}; --episodes {episodes - kept} records the rest")
+            print(f"\n{kept} of {episodes} episodes are in {out}; --episodes {episodes - kept} adds the rest")
             raise
     print(f"{episodes} episodes in {out}, {hits / episodes:.0%} of them within 10 cm of the target")
     return 0
@@ -52,6 +52,7 @@ def record_episodes(session: Session, out: Path, episodes: int, world: str, seed
     operator = session.start("operator", world=world, episodes=episodes, seed=seed, skip=skip)
     session.finish(operator, LIMIT + episodes * _EPISODE_LIMIT)
     session.until(lambda: progress.done == episodes, LIMIT, "the recorder did not report every episode")
+    progress.close()
     session.stop(operator, recorder, arm)
     return progress.hits
 
@@ -66,7 +67,14 @@ class Progress:
     def __init__(self, session: Session, episodes: int) -> None:
         self.episodes, self.done, self.hits = episodes, 0, 0
         self._begun: float | None = None
-        session.node.create_subscription(EpisodeEvent, names.EPISODE, self._on_event, names.EVENT)
+        self._node = session.node
+        self._events = session.node.create_subscription(
+            EpisodeEvent, names.EPISODE, self._on_event, names.EVENT
+        )
+
+    def close(self) -> None:
+        """Listen no longer."""
+        self._node.destroy_subscription(self._events)
 
     def _on_event(self, event: EpisodeEvent) -> None:
         now = time.monotonic()
