@@ -12,7 +12,7 @@ from irl_ros.sim.reference import Flight
 from irl_ros.sim.world import World
 
 _PLANE_TOLERANCE = 1e-4  # m; a simulated ball rests on the plane up to rounding
-_BOUNCE = 0.5  # a fall that loses this share of its speed between two samples has hit something
+_BOUNCE = 0.5  # a fall that keeps less than this share of its speed has hit something
 _FALLING = -0.3  # m/s; slower falls are not judged by their bounce
 _FIT_S = 0.3  # s of flight before the landing that the release is traced back from
 _FIT_SAMPLES = 5
@@ -132,7 +132,8 @@ def observe_landing(
     on_plane = z <= height + _PLANE_TOLERANCE
     near = z < height + 2 * world.settings.ball.radius + 0.02
     bounced = np.zeros_like(on_plane)
-    bounced[1:] = (vz[:-1] < _FALLING) & (vz[1:] > _BOUNCE * vz[:-1]) & near[1:]
+    fell = np.diff(z) / np.diff(times[first:])  # velocities that are differences see the bounce late
+    bounced[1:] = (vz[:-1] < _FALLING) & (np.maximum(vz[1:], fell) > _BOUNCE * vz[:-1]) & near[1:]
     contact = on_plane | bounced
     observed = bool(contact.any())
     last = max(first + (int(contact.argmax()) if observed else len(z)) - 1, 0)

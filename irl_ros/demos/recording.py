@@ -10,7 +10,7 @@ import numpy as np
 
 from irl_ros.demos.bag import Bag, RawMessages, Topic, read_bag, roles_of
 from irl_ros.demos.clock import Clock
-from irl_ros.demos.interpolation import Track
+from irl_ros.demos.interpolation import BALL_SPAN_S, Track
 from irl_ros.demos.resampler import JointOrder, twist_in_world
 from irl_ros.errors import InputError
 from irl_ros.robots import Robot
@@ -188,7 +188,8 @@ def _ball(raw: RawMessages, clock: Clock) -> Track | None:
     if seen.sum() < 2:
         return None
     x, v = rows[seen, :3], rows[seen, 3:]
-    return Track.of(times[seen], x, v if v.any() else np.full_like(v, np.nan))  # a tracker without velocities
+    measured = v if v.any() else np.full_like(v, np.nan)  # some trackers know positions only
+    return Track.of(times[seen], x, measured, BALL_SPAN_S)
 
 
 def _events(raw: RawMessages, clock: Clock) -> tuple[np.ndarray, tuple[Event, ...]]:

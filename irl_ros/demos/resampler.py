@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from irl_ros.demos.ball_flight import Landing, landing_after, observe_landing
-from irl_ros.demos.interpolation import Track, hermite
+from irl_ros.demos.interpolation import BALL_SPAN_S, Track, hermite
 from irl_ros.robots import Kinematics, Robot
 from irl_ros.sim.state import State
 from irl_ros.sim.world import World
 
 _EPS = 1e-6  # s; stamps that differ by rounding are the same
-_LOOK_BACK = 0.1  # s before the time asked for, enough for interpolation and differences
+_LOOK_BACK = 0.2  # s before the time asked for, enough for interpolation and differences
 _FEW = 6  # samples kept in any case
 _SET_BACK = 0.1  # s; a stamp older than that is no late message: the clock was set back
 
@@ -232,7 +232,7 @@ class LiveState:
 
     def _ball_track(self, since: float) -> Track:
         times, x, v = _latest(self._ball, since)
-        return Track.of(times, x, v if self._twist_seen else np.full_like(v, np.nan))
+        return Track.of(times, x, v if self._twist_seen else np.full_like(v, np.nan), BALL_SPAN_S)
 
     def _is_settled(self, landing: Landing, time: float) -> bool:
         """It will not change with later samples, and must outlive the samples it came from."""

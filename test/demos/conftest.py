@@ -21,6 +21,7 @@ from irl_ros.demos.message_types import (
 )
 from irl_ros.demos.writer import EpisodeBagWriter
 from irl_ros.sim import BatchWorld, State, Throws, World, load_world, throw
+from irl_ros.sim.reference import Reference
 
 START, STOP, DISCARD, RELEASE = range(4)
 
@@ -72,11 +73,15 @@ class Habits:
     gripper: bool = True
     gripper_after: float = 0.0004
     """From the ball leaving the hand to the command that opens it: negative for a slow gripper."""
+    gripper_repeats: bool = False
+    """It is told in every control step."""
     resample: float = 0.0
     """Time by which joints and ball are sampled beside the control steps."""
     ball: bool = True
     twist: bool = True
     target: bool = True
+    laboratory: bool = False
+    """Joints at 250 Hz; a tracker at 125 Hz without velocities and with 1 mm of noise; the ball bounces."""
     target_once: bool = False
     events: bool = True
     stamp_zero: float = 1_700_000_000.0
@@ -164,7 +169,7 @@ class Recorder:
 
     def ball(self, time: float, p: np.ndarray, v: np.ndarray) -> None:
         kinds = {n: f"geometry_msgs/msg/{n}" for n in ("Point", "Quaternion", "Pose", "Vector3", "Twist")}
-        v = v if self.habits.twist else np.zeros(3)
+        v = v if self.habits.twist and not self.habits.laboratory else np.zeros(3)
         pose = self.message(
             kinds["Pose"],
             position=self.message(kinds["Point"], x=p[0], y=p[1], z=p[2]),
@@ -217,7 +222,10 @@ class Recorder:
             if k < horizon:
                 sent = time + h.command_after + h.command_jitter * self.rng.uniform(-1, 1)
                 self.numbers("arm_controller/commands", sent, a[k, :-1] * self.world.velocity)
-                if a[k, -1] > 0 and not opened:
+                opens = a[k, -1] > 0
+                if h.gripper_repeats and not opens:
+                    self.numbers("gripper_controller/commands", time + h.gripper_after, [-1.0])
+                if opens and (not opened or h.gripper_repeats):
                     opened = True
                     self.numbers("gripper_controller/commands", time + h.gripper_after, [1.0])
         hit = bool(throws.outcome.error <= 0.1) != h.mislabel
@@ -227,6 +235,8 @@ class Recorder:
 
     def sample(self, time: float, throws: Throws, k: int) -> None:
         """What joint_states and ball/odometry show `resample` s after state k, by the closed form."""
+        if self.habits.laboratory:
+            return self._laboratory(time, throws, k)
         late, s = self.habits.resample, throws.states.map(lambda x: x.numpy())
         share = late / self.world.dt if k < self.world.horizon else 0.0
         nearby = min(k + 1, self.world.horizon)
@@ -241,6 +251,43 @@ class Recorder:
         elif share and not s.landed[k]:  # it comes down within this step; the tracker misses the sample
             return
         self.ball(time + late, p, v)
+
+    def _laboratory(self, time: float, throws: Throws, k: int) -> None:
+        """The physics steps from state k on: where the arm and the ball really are between control steps."""
+        s, h, n = throws.states, self.world.physics_dt, self.world.settings.physics_steps
+        if k == self.world.horizon:
+            return self.joints(time, s.q[k].numpy(), s.qd[k].numpy())
+        reference = Reference(self.world, "cpu", torch.float64)
+        command = reference.command(s.q[k], s.qd[k], throws.actions[k, :-1])
+        qd = torch.cat((s.qd[k][None], reference.velocities(s.qd[k], command)))
+        q = s.q[k] + h * torch.cat((torch.zeros_like(qd[:1]), qd[1:].cumsum(0)))
+        p, _ = self.world.robot.kinematics(dtype=torch.float64).tool_motion(q, qd)
+        first_free = int(s.held.sum()) - 1
+        for i in range(n):
+            self.joints(time + i * h, q[i].numpy(), qd[i].numpy())
+            if (k * n + i) % 2 == 0:
+                elapsed = (k - first_free) * self.world.dt + i * h
+                where = (
+                    p[i]
+                    if elapsed <= 0
+                    else self._thrown(s.ball_position[first_free], s.ball_velocity[first_free], elapsed)
+                )
+                self.ball(time + i * h, where.numpy() + self.rng.normal(0, 0.001, 3), np.zeros(3))
+
+    def _thrown(self, p: torch.Tensor, v: torch.Tensor, elapsed: float) -> torch.Tensor:
+        """A real ball: it bounces when its centre is a radius above the floor."""
+        g, floor, up = (
+            self.world.settings.gravity,
+            self.world.settings.ball.radius,
+            torch.tensor([0.0, 0.0, 1.0]).double(),
+        )
+        fall = (v[2] + (v[2] ** 2 + 2 * g * (p[2] - floor)).sqrt()) / g
+        if elapsed > fall:
+            p, v, elapsed = p + fall * v - 0.5 * g * fall**2 * up, v - g * fall * up, float(elapsed - fall)
+            v = v * torch.tensor([0.7, 0.7, -0.6]).double()
+        where = p + elapsed * v - 0.5 * g * elapsed**2 * up
+        where[2] = max(float(where[2]), floor)
+        return where
 
     def _go_home(self, q: np.ndarray, start: float) -> float:
         if self.habits.pause == 0.0:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from irl_ros.demos.ball_flight import free_flight, landing_after, observe_landing, trace_release
-from irl_ros.demos.interpolation import Track
+from irl_ros.demos.interpolation import BALL_SPAN_S, Track
 from irl_ros.sim import World, load_world
 from irl_ros.sim.reference import Flight
 
@@ -59,7 +59,7 @@ def test_a_real_ball_bounces_a_radius_above_the_floor(world: World, rate: int) -
     """Its centre never meets z = 0; the landing is where Flight would have taken it."""
     want = free_flight(world, *map(np.array, START), 0.0).landing
     times, positions = bouncing(world, rate)
-    track = Track.of(times, positions, np.full_like(positions, np.nan))
+    track = Track.of(times, positions, np.full_like(positions, np.nan), BALL_SPAN_S)
     landing = observe_landing(world, track.times, track.x, track.v, 0.0, 0.0)
     assert landing is not None and landing.observed
     np.testing.assert_allclose(landing.position, want, atol=0.01)

@@ -53,6 +53,7 @@ HABITS = {
         "command_after": 0.0,
         "gripper_after": 0.0,
     },
+    "gripper told in every step": {"gripper_repeats": True, "events": False},
     "slow simulation": {"stamp_zero": 3.0, "received_rate": 2.5},
     "fast simulation": {"stamp_zero": 3.0, "received_rate": 0.1},
     "target once, before the first episode": {"target_once": True},
@@ -177,6 +178,28 @@ def test_joints_off_the_grid_are_interpolated(record, throws, world) -> None:
             want = np.interp(k + shift + lag % 1, np.arange(61), throws.states.q[i, :, joint].numpy())
             got = demos.throws.states.q[i, k, joint].numpy()
             assert np.abs(got - want).max() < 0.03
+
+
+def test_a_laboratory(record, throws, world) -> None:
+    """All at once: fast joints, a noisy tracker of positions, a bouncing ball, slow gripper, late commands."""
+    habits = {"laboratory": True, "gripper_after": -0.06, "command_after": -0.0297, "command_jitter": 0.002}
+    demos = load_demonstrations(record(throws, **habits), world)
+    outcome, states = demos.throws.outcome, demos.throws.states
+    assert all(
+        abs(a.release_delay - 0.06) < 0.011 and abs(a.command_delay - 0.03) <= 0.01 for a in demos.audits
+    )
+    late = states.held.sum(1) - throws.states.held.sum(1)
+    assert late.abs().max() <= 1  # one control step of 0.02 s
+    assert (outcome.landing.double() - throws.outcome.landing).norm(dim=-1).max() < 0.015
+    for i, steps in enumerate(late.tolist()):  # the window ends at STOP, so it does not move with the release
+        assert demos.audits[i].start == pytest.approx(2.2 * i, abs=1e-6), steps
+    torch.testing.assert_close(states.q.double(), throws.states.q, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        demos.throws.actions[..., :-1].double(), throws.actions[..., :-1], rtol=0, atol=1e-5
+    )
+    flight = ~throws.states.held & ~throws.states.landed & ~states.held & ~states.landed
+    # this ball follows a parabola, the world's own flight is 8 mm off it after 0.4 s
+    assert (states.ball_position.double() - throws.states.ball_position)[flight].norm(dim=-1).max() < 0.015
 
 
 def test_select_and_cat(record, throws, world) -> None:

@@ -192,6 +192,13 @@ def test_hold_is_the_latest_at_or_before(times, at) -> None:
         assert index == (before[-1] if before else -1)
 
 
+def test_samples_are_put_in_order_and_doubles_dropped() -> None:
+    times = np.array([0.3, 0.1, 0.2, 0.1])
+    track = Track.of(times, times[:, None], np.array([[3.0], [1.0], [2.0], [9.0]]))
+    np.testing.assert_array_equal(track.times, [0.1, 0.2, 0.3])
+    np.testing.assert_array_equal(track.v[:, 0], [1.0, 2.0, 3.0])
+
+
 def test_joints_are_matched_by_name(world: World) -> None:
     order = JointOrder(world.robot)
     names = [*reversed(world.robot.joints), "gripper"]
