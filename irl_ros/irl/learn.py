@@ -149,6 +149,7 @@ class _Job:
             close_simulator(simulator)
 
     def _learn(self, simulator: Simulator, resume: bool) -> None:
+        torch.set_num_threads(self.settings.trainer.threads)
         torch.manual_seed(self.description["seed"])
         demonstrations = self.demonstrations.throws.to(self.device)
         starts = demonstrated_starts(self.demonstrations)

@@ -62,6 +62,8 @@ class TrainerSettings:
     """Rounds between two checkpoints."""
     practice_every: int = 5
     """Rounds between two measurements of the hit rate."""
+    threads: int = 1
+    """CPU threads: networks this small gain little from more, and lose much when the cores are shared."""
 
     def __post_init__(self) -> None:
         at_least(self, 1, "checkpoint_every", "practice_every")

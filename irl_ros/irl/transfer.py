@@ -110,6 +110,7 @@ def _work(description: dict[str, Any], target: RunDirectory, resume: bool) -> No
     learned = load_reward(source, world, device)
     reward: Callable[[State], Tensor] = TrueReward(world) if description["reward"] == "true" else learned
     starts = load_starts(source, world)
+    torch.set_num_threads(settings.trainer.threads)
     torch.manual_seed(description["seed"])
     simulator = make_simulator(world, description["sim"], device)
     try:
