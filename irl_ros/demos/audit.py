@@ -33,6 +33,7 @@ _COLUMNS = (
     "padded",
     "notes",
 )
+_SLACK = 0.02  # s; delays below are a matter of a control step's phase, not of a slow arm or gripper
 _UNITS = ("", "s", "cm", "", "Hz", "ms", "Hz", "Hz", "s", "s", "")
 
 
@@ -190,11 +191,11 @@ def _notes(e: dict[str, Any]) -> list[str]:
         notes.append(f"{e['cut_motion']:.2f} s of the motion cut")
     if e["actions_inferred"]:
         notes.append("actions inferred")
-    elif e["command_delay"]:
+    elif abs(e["command_delay"]) > _SLACK:
         notes.append(f"commands act {1000 * e['command_delay']:.0f} ms late")
     if e["action_residual"] is not None and e["action_residual"] > 0.1:
         notes.append(f"actions miss the motion by {e['action_residual']:.2f} rad/s")
-    if e["release_delay"] is not None and abs(e["release_delay"]) > 0.01:
+    if e["release_delay"] is not None and abs(e["release_delay"]) > _SLACK:
         notes.append(f"ball leaves {1000 * e['release_delay']:.0f} ms after the command")
     if e["actions_clipped"] > 0:
         notes.append(f"{e['actions_clipped']:.0%} of the commands above this world's limits")

@@ -54,7 +54,7 @@ def _by_events(
             spans.append([event, None])
         elif event.kind == STOP and is_open:
             spans[-1][1] = event
-        elif event.kind == STOP and not spans and event.time > begin + resampler.world.dt:
+        elif event.kind == STOP and not spans:
             spans.append([None, event])  # the recording began within the episode
         elif event.kind == DISCARD:
             mine = [i for i, span in enumerate(spans) if any(e and e.episode == event.episode for e in span)]

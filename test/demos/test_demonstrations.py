@@ -181,7 +181,7 @@ def test_joints_off_the_grid_are_interpolated(record, throws, world) -> None:
 
 
 def test_a_laboratory(record, throws, world) -> None:
-    """All at once: fast joints, a noisy tracker of positions, a bouncing ball, slow gripper, late commands."""
+    """All at once: fast joints, a noisy tracker of positions, a bouncing ball, slow gripper, late command."""
     habits = {"laboratory": True, "gripper_after": -0.06, "command_after": -0.0297, "command_jitter": 0.002}
     demos = load_demonstrations(record(throws, **habits), world)
     outcome, states = demos.throws.outcome, demos.throws.states
