@@ -46,7 +46,7 @@ def demo(
 ) -> int:
     """Record, learn, deploy, evaluate.
 
-    `out` gets demos/, learned/, deployed/, summary.json and report.html. Stopped half-way, the same call goes on
+    `out` gets demos/, learned/, deployed/, summary.json and report.html. Stopped, the same call goes on
     where it was.
 
     Raises:
