@@ -88,4 +88,3 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         monkeypatch.setattr(RunDirectory, "append_metrics", append_metrics)
 
     return arm
-

@@ -1,0 +1,85 @@
+"""The learned reward: bounded, and a bundle that any robot's world can load."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from irl_ros.errors import InputError
+from irl_ros.rewards.reward import Reward, RewardSettings, load_reward
+from irl_ros.sim import Throws, World, load_world
+
+
+@pytest.fixture(params=["distance", "offset"])
+def reward(request: pytest.FixtureRequest, world: World) -> Reward:
+    made = Reward(world, RewardSettings(features=request.param, hidden=(16, 8)))
+    with torch.no_grad():
+        for p in made.parameters():
+            p.normal_()
+    return made
+
+
+def test_it_is_bounded_whatever_its_weights(reward: Reward, thrown: Throws) -> None:
+    with torch.no_grad():
+        for p in reward.parameters():
+            p.mul_(100.0)
+        values = reward(thrown.states)
+    assert values.shape == thrown.states.phase.shape
+    assert (values.abs() <= 1).all()
+    assert values.min() < -0.9 and values.max() > 0.9
+
+
+def test_of_features_is_the_same_reward(reward: Reward, thrown: Throws) -> None:
+    features = reward.features(thrown.states)
+    assert torch.equal(reward.of_features(features), reward(thrown.states))
+    torch.testing.assert_close(reward(thrown.states[3, 7]), reward(thrown.states)[3, 7])
+
+
+def test_a_loaded_reward_is_the_saved_one(reward: Reward, thrown: Throws, tmp_path: Path) -> None:
+    reward.save(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["reward.safetensors", "reward.yaml"]
+    loaded = load_reward(tmp_path)
+    assert torch.equal(loaded(thrown.states), reward(thrown.states))
+    assert loaded.world.sha256 == reward.world.sha256
+    assert not any(p.requires_grad for p in loaded.parameters())
+
+
+def test_it_goes_with_the_task_to_another_robot(reward: Reward, thrown: Throws, tmp_path: Path) -> None:
+    reward.save(tmp_path)
+    iiwa = load_world({"robot": "iiwa"})
+    loaded = load_reward(tmp_path, iiwa)
+    assert loaded.world is iiwa
+    # the same ball and target are worth the same in the hand of any arm
+    other = dataclasses.replace(thrown.states, q=thrown.states.q[..., :4], qd=thrown.states.qd[..., :4])
+    assert torch.equal(loaded(other), reward(thrown.states))
+
+
+def test_missing_and_damaged_bundles_are_one_line(reward: Reward, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such run directory"):
+        load_reward(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"holds no reward\.yaml"):
+        load_reward(tmp_path)
+    weights, text = tmp_path / "reward.safetensors", tmp_path / "reward.yaml"
+    flipped = bytearray()
+    damages = {
+        "no such file": lambda: weights.unlink(),
+        "is damaged": lambda: weights.write_bytes(weights.read_bytes()[:-20]),
+        "those whose hash": lambda: weights.write_bytes(flipped),
+        "does not fit": lambda: text.write_text(text.read_text().replace("- 16", "- 9")),
+        "lacks the key 'settings'": lambda: text.write_text(
+            text.read_text().replace("settings:", "sittings:")
+        ),
+        r"reward\.yaml: is damaged": lambda: text.write_text("settings: 5\nlearned_in: 7\n"),
+        "not valid YAML": lambda: text.write_text("settings: ["),
+    }
+    for message, damage in damages.items():
+        reward.save(tmp_path)
+        flipped = bytearray(weights.read_bytes())
+        flipped[-2] ^= 0x40
+        damage()
+        with pytest.raises(InputError, match=message) as caught:
+            load_reward(tmp_path)
+        assert "\n" not in str(caught.value)
