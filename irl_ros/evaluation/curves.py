@@ -20,7 +20,7 @@ Metrics = Sequence[dict[str, Any]]
 def hits_figure(metrics: Metrics, horizon: int, others: Sequence[Thrower], practice_every: int) -> str:
     """Hit rates on practice targets over throws made."""
     measured = [m for m in metrics if m["iteration"] % practice_every == 0 or m["state"] == "done"]
-    with drawing(430, 270) as (figure, axes):
+    with drawing(400, 260) as (figure, axes):
         _phases(axes, metrics, horizon)
         x, y = _series(metrics, "explore_hit_10cm", horizon)
         axes.plot(x, 100 * y, color=PALETTE.soft, linewidth=1.0, alpha=0.6, label="exploring, 10 cm")
@@ -37,7 +37,7 @@ def hits_figure(metrics: Metrics, horizon: int, others: Sequence[Thrower], pract
             )
         axes.set(ylim=(0, 103), ylabel="hits, %")
         _finish(axes)
-        axes.legend(loc="lower right", fontsize=9)
+        axes.legend(loc="lower right", fontsize=10)
         return inline_svg(figure, "Hit rates while learning")
 
 
@@ -47,10 +47,10 @@ def curve_figure(
     title: str,
     ylabel: str,
     series: Sequence[tuple[str, str, str]],
-    size: tuple[int, int] = (430, 270),
+    size: tuple[int, int] = (400, 260),
 ) -> str:
     """Curves over throws made, each (key of metrics.jsonl, colour, label); "" if none is there."""
-    with drawing(*size) as (figure, axes):
+    with drawing(*size, 10.5 if size == SMALL else 11.5) as (figure, axes):
         drawn = False
         for key, colour, label in series:
             x, y = _series(metrics, key, horizon)
@@ -59,11 +59,11 @@ def curve_figure(
                 drawn = True
         if not drawn:
             return ""
-        _phases(axes, metrics, horizon)
+        _phases(axes, metrics, horizon, named=size != SMALL)
         axes.set_ylabel(ylabel)
         _finish(axes)
         if any(label for _, _, label in series):
-            axes.legend(loc="best", fontsize=9)
+            axes.legend(loc="best", fontsize=10)
         return inline_svg(figure, title)
 
 
@@ -72,14 +72,12 @@ def accuracy_figure(metrics: Metrics, horizon: int) -> str:
     x, y = _series(metrics, "discriminator_accuracy", horizon)
     if not len(x):
         return ""
-    with drawing(*SMALL) as (figure, axes):
-        _phases(axes, metrics, horizon)
+    with drawing(*SMALL, 10.5) as (figure, axes):
         axes.axhline(50, color=PALETTE.soft, linestyle=(0, (1, 2)), linewidth=1.3)
-        axes.annotate(
-            "guessing", (x[-1], 50), (0, 3), textcoords="offset points", ha="right", color=PALETTE.soft
-        )
+        where: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        axes.annotate("guessing", (1.0, 50), (0, -11), ha="right", color=PALETTE.soft, **where)
         axes.plot(x, 100 * y, color=PALETTE.policy, linewidth=1.7)
-        axes.set(ylim=(40, 101), ylabel="right answers, %")
+        axes.set(ylim=(30, 101), ylabel="right answers, %")
         _finish(axes)
         return inline_svg(figure, "Accuracy of the discriminator")
 
@@ -92,8 +90,8 @@ def _series(metrics: Metrics, key: str, horizon: int) -> tuple[np.ndarray, np.nd
     return x[finite], y[finite]
 
 
-def _phases(axes: Axes, metrics: Metrics, horizon: int) -> None:
-    """Shade the phases of learning and name them."""
+def _phases(axes: Axes, metrics: Metrics, horizon: int, named: bool = True) -> None:
+    """Shade every other phase of learning and name them all."""
     spans: list[tuple[str, float, float]] = []
     end = 0.0
     for m in metrics:
@@ -106,16 +104,12 @@ def _phases(axes: Axes, metrics: Metrics, horizon: int) -> None:
     for k, (state, begin, end) in enumerate(spans):
         if k % 2:
             axes.axvspan(begin, end, color=PALETTE.line, alpha=0.45, linewidth=0)
-        if len(spans) > 1:
-            axes.annotate(
-                state,
-                (begin, 1.0),
-                (4, 3),
-                xycoords=("data", "axes fraction"),
-                textcoords="offset points",
-                color=PALETTE.soft,
-                fontsize=9,
-            )
+        if named and len(spans) > 1:
+            where: Any = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+            # from its left edge on, but the first to the left of the second: it may be short
+            place, side = (spans[1][1], "right") if k == 0 else (begin, "left")
+            offset = (-4 if k == 0 else 4, 3)
+            axes.annotate(state, (place, 1.0), offset, ha=side, color=PALETTE.soft, fontsize=10, **where)
 
 
 def _finish(axes: Axes) -> None:

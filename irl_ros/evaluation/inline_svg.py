@@ -32,7 +32,7 @@ PALETTE = Palette()
 
 
 @contextmanager
-def drawing(width: float, height: float, font_size: float = 10.5) -> Iterator[tuple[Figure, Axes]]:
+def drawing(width: float, height: float, font_size: float = 11.5) -> Iterator[tuple[Figure, Axes]]:
     """A figure with one plain pair of axes, sizes in px of a page that shows it unscaled."""
     style: Any = {
         "svg.fonttype": "none",
@@ -52,7 +52,8 @@ def drawing(width: float, height: float, font_size: float = 10.5) -> Iterator[tu
         "xtick.labelcolor": PALETTE.soft,
         "ytick.labelcolor": PALETTE.soft,
         "lines.solid_capstyle": "round",
-        "legend.frameon": False,
+        "legend.facecolor": PALETTE.card,
+        "legend.edgecolor": "none",
         "legend.labelcolor": PALETTE.soft,
         "legend.handlelength": 1.4,
     }
@@ -80,8 +81,10 @@ def inline_svg(figure: Figure, title: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text)
     text = re.sub(r'<g id="[^"]*">', "<g>", text)  # nothing refers to groups, and figures repeat their names
-    text = re.sub(r'^<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" role="img">', text)
-    text = text.replace('role="img">', f'role="img"><title>{title}</title>', 1)
+    width, height = 72 * figure.get_size_inches()
+    # enlarged beyond reason where a page has few figures in a row, its text would shout
+    shape = f'viewBox="0 0 {width:.0f} {height:.0f}" style="max-width: {1.35 * width:.0f}px" role="img"'
+    text = re.sub(r"^<svg [^>]*>", f"<svg {shape}><title>{title}</title>", text)
     for name, placeholder in vars(PALETTE).items():
         text = text.replace(placeholder, f"var(--{name})")
     return re.sub(r"font: [^;\"]*;?", _only_size, text).strip()

@@ -26,7 +26,7 @@ h1 { font-size: clamp(1.7rem, 4.6vw, 2.6rem); line-height: 1.15; letter-spacing:
   margin: 0.2rem 0 0.8rem; text-wrap: balance; }
 h2 { font-size: 1.3rem; letter-spacing: -0.01em; margin: 3.2rem 0 0.2rem; }
 h3 { font-size: 0.98rem; margin: 0 0 0.15rem; }
-p { margin: 0.35rem 0 0.9rem; max-width: 46rem; }
+p { margin: 0.35rem 0 0.9rem; max-width: 46rem; text-wrap: pretty; }
 .eyebrow { color: var(--soft); font-size: 0.85rem; margin: 0; overflow-wrap: anywhere; }
 .lead { font-size: 1.12rem; }
 .soft, figcaption { color: var(--soft); font-size: 0.88rem; }
@@ -35,7 +35,7 @@ p { margin: 0.35rem 0 0.9rem; max-width: 46rem; }
 .three { grid-template-columns: repeat(auto-fit, minmax(min(16.5rem, 100%), 1fr)); }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 14px;
   padding: 1rem 1.1rem; margin: 0; min-width: 0; }
-.card svg { display: block; width: 100%; height: auto; max-height: 30rem; overflow: visible; }
+.card svg { display: block; width: 100%; height: auto; margin: 0 auto; overflow: visible; }
 .who { display: flex; align-items: baseline; gap: 0 0.5rem; flex-wrap: wrap; }
 .dot { width: 0.7rem; height: 0.7rem; border-radius: 50%; background: var(--c); flex: none;
   align-self: center; }

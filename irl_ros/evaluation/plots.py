@@ -91,7 +91,7 @@ def _ring_of_targets(axes: Axes, world: World) -> tuple[float, float]:
     band = Wedge((0, 0), outer, low, high, width=max(outer - inner, 0.01), facecolor=PALETTE.line, alpha=0.55)
     axes.add_patch(band)
     axes.add_patch(Circle((0, 0), 0.055, facecolor=PALETTE.soft, linewidth=0))
-    axes.annotate("robot", (0.08, 0.0), va="center", color=PALETTE.soft, fontsize=9)
+    axes.annotate("robot", (0.08, 0.0), va="center", color=PALETTE.soft, fontsize=10)
     for radius in (inner, outer):
         angle = max(first, -np.pi / 2)  # its right-hand corner, where the label has room
         place = (-radius * np.sin(angle), radius * np.cos(angle))
@@ -121,7 +121,7 @@ def _dots(axes: Axes, places: np.ndarray, colour: str, count: int) -> None:
 
 def reward_picture(view: RewardView) -> str:
     """The learned reward over where the ball lies."""
-    with drawing(430, 370) as (figure, axes):
+    with drawing(400, 350) as (figure, axes):
         edge = 100 * view.offsets[-1]
         image = axes.imshow(
             view.picture,
@@ -132,15 +132,7 @@ def reward_picture(view: RewardView) -> str:
         )
         for radius in (100 * CLOSE, 100 * HIT):
             axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor="#ffffff", linewidth=1.0, alpha=0.85))
-            axes.annotate(
-                f"{radius:.0f} cm",
-                (0.72 * radius, -0.72 * radius),
-                (3, -7),
-                textcoords="offset points",
-                color="#ffffff",
-                fontsize=8,
-            )
-        axes.set(xlabel="right of the target, cm", ylabel="behind the target, cm")
+        axes.set(xlabel="right of the target, cm", ylabel="beyond the target, cm")
         axes.tick_params(length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
@@ -152,7 +144,7 @@ def reward_picture(view: RewardView) -> str:
 
 def reward_profile(view: RewardView) -> str:
     """The same over the distance alone, beside the task's own reward."""
-    with drawing(430, 370) as (figure, axes):
+    with drawing(400, 350) as (figure, axes):
         distance = 100 * view.distance
         axes.axvspan(0, 100 * HIT, color=PALETTE.line, alpha=0.5, linewidth=0)
         axes.annotate(
@@ -163,7 +155,7 @@ def reward_profile(view: RewardView) -> str:
             textcoords="offset points",
             ha="center",
             color=PALETTE.soft,
-            fontsize=9,
+            fontsize=10,
         )
         axes.fill_between(distance, view.low, view.high, color=PALETTE.policy, alpha=0.18, linewidth=0)
         axes.plot(
@@ -194,5 +186,5 @@ def reward_profile(view: RewardView) -> str:
         axes.grid(axis="y")
         axes.spines["left"].set_visible(False)
         axes.tick_params(length=0)
-        axes.legend(loc="upper right", fontsize=9)
+        axes.legend(loc="upper right", fontsize=10)
         return inline_svg(figure, "Reward over the distance from the target")

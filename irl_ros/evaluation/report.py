@@ -84,7 +84,7 @@ def _score(thrower: Thrower) -> str:
         pairs += [
             ("median error", _centimetres(f["median_error_m"])),
             ("19 of 20 within", _centimetres(f["p95_error_m"])),
-            ("95 % interval of the rate", f"{low:.1%} – {high:.1%}"),
+            ("95 % interval", f"{low:.1%} – {high:.1%}"),
         ]
     items = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in pairs)
     return (
@@ -141,7 +141,7 @@ def _reward(story: Story) -> str:
         f"Correlation with the task's own reward over this picture: {view.correlation:.2f}."
     )
     figures = [
-        card("A ball lying beside the target", plots.reward_picture(view)),
+        card("A ball lying beside the target", plots.reward_picture(view), "rings: 5 and 10 cm"),
         card("Reward over distance", plots.reward_profile(view)),
     ]
     return section("The learned reward", text, grid("two", figures))
@@ -185,14 +185,22 @@ def _deployed(story: Story) -> str:
     deploy = story.summary.get("deploy")
     if not deploy:
         return ""
-    pairs = [
-        ("throws", deploy["throws"]),
-        ("within 10 cm", f"{deploy['hit_10cm']:.1%}"),
-        ("from a joint state to the command that answers it, median", f"{deploy['latency_ms_p50']:.2f} ms"),
-        ("the same, 99 of 100 within", f"{deploy['latency_ms_p99']:.2f} ms"),
+    facts = [
+        (f"{deploy['hit_10cm']:.1%}", f"of {deploy['throws']} throws within 10 cm of the target"),
+        (_milliseconds(deploy.get("latency_ms_p50")), "from a state to the command that answers it, median"),
+        (_milliseconds(deploy.get("latency_ms_p99")), "the same, 99 of 100 within"),
+    ]
+    cards = [
+        f'<div class="card" style="--c: var(--policy)"><div class="big">{escape(value)}</div>'
+        f'<div class="soft">{escape(meaning)}</div></div>'
+        for value, meaning in facts
     ]
     text = "The policy node's throws over ROS 2 topics, every command through the safety filter."
-    return section("On the arm", text, f'<div class="card">{rows(pairs)}</div>')
+    return section("On the arm", text, grid("three", cards))
+
+
+def _milliseconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2g} ms" if value < 10 else f"{value:.0f} ms"
 
 
 # --- the small print ---

@@ -75,7 +75,8 @@ class Story:
 
     def _transferred(self, rates: dict[str, str]) -> str:
         d = self.description
-        reward = "The task's own reward" if d["reward"] == "true" else "The frozen reward of another run"
+        learned = f"The frozen reward of the run “{Path(d['from']).name}”"
+        reward = "The task's own reward" if d["reward"] == "true" else learned
         start = "an untrained network" if d["start"] == "fresh" else "that run's policy"
         text = f"{reward} was optimised in world “{self.world.name}”, beginning with {start}"
         text += " and without a new demonstration." if d["start"] == "fresh" else "."
