@@ -14,6 +14,8 @@ demo: .venv/ready
 
 # Tests stay off the network; test/conftest.py gives each its own ROS domain.
 test: export ROS_AUTOMATIC_DISCOVERY_RANGE = LOCALHOST
+# Small networks beside many processes: more threads would only wait for each other.
+test: export OMP_NUM_THREADS = 1
 test: .venv/ready
 	@echo "[1/4] ruff check"
 	@.venv/bin/ruff check
