@@ -30,6 +30,13 @@ def test_json_is_what_describe_says(record, throws, world) -> None:
     assert bag["episodes"][0]["topics"]["commands"]["count"] == 60
 
 
+def test_what_is_not_known_is_null(record, throws, world) -> None:
+    """NaN and Infinity are no JSON."""
+    text = demos_report(record(throws, gripper=False, ball=False), world, as_json=True)
+    facts = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert {e["landing_error"] for e in facts["bags"][0]["episodes"]} == {None}
+
+
 def test_the_table_is_aligned_and_says_what_was_done(record, throws, world) -> None:
     short = load_world("default", ["horizon=45"])
     text = demos_report(record(throws, commands=False, velocities=False, ball=False), short)

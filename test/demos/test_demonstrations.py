@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -222,6 +224,7 @@ def test_the_hash_is_of_the_data_not_of_the_place(record, throws, world) -> None
         for name, s in (("here", "mcap"), ("there", "sqlite3"))
     )
     assert here.sources != there.sources and here.sha256 == there.sha256
+    assert replace(here, labels=("",) * 4).sha256 != here.sha256
 
 
 def test_longer_episodes_are_cut_to_the_horizon(record, throws, world) -> None:
