@@ -147,6 +147,9 @@ def load_world(name: str | Path | dict[str, Any] = "default", assignments: list[
     else:
         path = config_file("worlds", name)
         where, stem, data = str(path), path.stem, load_yaml(path)
+        if str(data.get("robot", "")).endswith((".yaml", ".yml")):
+            # a robot beside its world; kept whole, since a policy's bundle is loaded from anywhere
+            data["robot"] = str((path.parent / Path(data["robot"]).expanduser()).resolve())
     settings = build(WorldSettings, override(data, assignments or []), where)
     robot = load_robot(settings.robot)
     _check(settings, robot, where)
