@@ -68,9 +68,9 @@ class EpisodeTape:
         Raises:
             InputError: the folder exists or the disk refuses.
         """
-        timed = ((time if clock is None else clock.at(time), t, cdr) for time, t, cdr in self._messages)
+        timed = ((time if clock is None else clock.at(time), time, t, cdr) for time, t, cdr in self._messages)
         with EpisodeBagWriter(path, types) as bag:
-            for stamp, topic, cdr in sorted((m for m in timed if m[0] is not None), key=lambda m: m[0]):
+            for stamp, _, topic, cdr in sorted((m for m in timed if m[0] is not None), key=lambda m: m[:2]):
                 bag.write(topic, types[topic], stamp, cdr)
         return path
 

@@ -33,7 +33,8 @@ LATCHED = QoSProfile(
 EVENT = QoSProfile(
     depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )
-CLOCK_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+CLOCK_OFFERED = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+"""Time sources listen with best effort; the recorder must not miss a tick."""
 
 
 def controller_topics(robot: Robot) -> tuple[str, str]:

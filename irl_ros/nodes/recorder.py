@@ -59,8 +59,7 @@ class Recorder(IrlNode):
 
     def _listen(self) -> None:
         if self._clock_ticks:
-            qos = names.SENSOR_RECORDED
-            self.create_subscription(ClockMessage, names.CLOCK, self._on_clock, qos)
+            self.create_subscription(ClockMessage, names.CLOCK, self._on_clock, names.COMMAND_RECORDED)
         commands, gripper = names.controller_topics(self.world.robot)
         needed = {
             names.JOINT_STATES: (JointState, names.SENSOR_RECORDED),

@@ -46,7 +46,7 @@ class SimArm(IrlNode):
         self._factor, self._period_ns, self._simulated_ns = factor, round(world.dt * 1e9), time.time_ns()
         self._clock_topic = None
         if clock or factor != 1.0:
-            self._clock_topic = self.create_publisher(ClockMessage, names.CLOCK, names.CLOCK_QOS)
+            self._clock_topic = self.create_publisher(ClockMessage, names.CLOCK, names.CLOCK_OFFERED)
         self._joints = self.create_publisher(JointState, names.JOINT_STATES, names.SENSOR)
         self._ball = self.create_publisher(Odometry, names.BALL, names.SENSOR)
         commands, gripper = names.controller_topics(world.robot)
