@@ -119,7 +119,7 @@ def figures_of(outcome: Outcome) -> dict[str, Any]:
     together); `torque_saturation` (share of physics steps with a clipped torque; None in the batched world,
     which computes no torque).
     """
-    error = outcome.error.double().cpu()
+    error = outcome.error.cpu()
     hits = int((error <= 0.10).sum())
     return {
         "throws": len(error),
