@@ -74,7 +74,7 @@ def demo(
         "deploy": deployed,
         "wall_s": round(time.monotonic() - started, 1),
     }
-    report = _report(run, out)
+    report = _report(run, out, summary)
     # last: where this file is, a demo is complete
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     print(_table(summary))
@@ -177,10 +177,12 @@ def _deploy(session: Session, out: Path, s: DemoSettings) -> dict[str, Any]:
     return deploy(session, out / "learned", out / "deployed", s.throws, s.world, s.seed)
 
 
-def _report(run: Path, out: Path) -> Path:
+def _report(run: Path, out: Path, summary: dict[str, Any]) -> Path:
     from irl_ros.evaluation.report import write_report
 
-    return Path(shutil.copyfile(write_report(run), out / "report.html"))
+    # its figures are the summary's, from PyBullet; throws for the pictures need not be made there again
+    report = write_report(run, summary=summary, deployed=out / "deployed", sim="batch")
+    return Path(shutil.copyfile(report, out / "report.html"))
 
 
 def _last_metrics(run: RunDirectory) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PointStamped
+from nav_msgs.msg import Odometry
 
 from irl_ros.evaluation.evaluate import unseen
 from irl_ros.nodes import interface as names
@@ -31,7 +33,7 @@ def deploy(session: Session, run: Path, out: Path, throws: int, world: str, seed
         `throws`, `hit_10cm` (share), `latency_ms_p50`, `latency_ms_p99` (joint_states sent → command sent).
     """
     targets = load_world(world).sample_targets(throws, unseen(seed))
-    progress, figures = Progress(session, throws), PolicyFigures(session)
+    progress, figures, ball = Progress(session, throws), PolicyFigures(session), BallAtRest(session)
     aim = session.node.create_publisher(PointStamped, names.TARGET, names.LATCHED)
     arm = session.start("sim_arm", world=world, real_time_factor=0.0)
     recorder = session.start("recorder", world=world, out=str(out), operator_name="policy")
@@ -41,12 +43,32 @@ def deploy(session: Session, run: Path, out: Path, throws: int, world: str, seed
         session.demand("sim_arm/reset")
         _patiently(session, "recorder/start_episode")
         session.demand("policy/throw")
+        ball.wait()
         session.demand("recorder/stop_episode")
     session.until(lambda: figures.throws == throws, LIMIT, "the policy did not report its throws")
     session.until(lambda: progress.done == throws, LIMIT, "the recorder did not report every throw")
     progress.close()
     session.stop(policy, recorder, arm)
     return {"throws": throws, "hit_10cm": progress.hits / throws, **figures.latency}
+
+
+class BallAtRest:
+    """Waits for the ball: a throw is over when it is down, which may be after the policy's last step."""
+
+    patience = 3.0  # s (wall); nothing flies longer
+
+    def __init__(self, session: Session) -> None:
+        self._session, self._moving = session, True
+        session.node.create_subscription(Odometry, names.BALL, self._on_ball, names.SENSOR)
+
+    def wait(self) -> None:
+        """Until it rests, on the ground or in the hand of an arm at rest, or patience ends."""
+        end = time.monotonic() + self.patience
+        self._session.until(lambda: not self._moving or time.monotonic() > end, LIMIT, "no ball")
+
+    def _on_ball(self, message: Odometry) -> None:
+        v = message.twist.twist.linear
+        self._moving = max(abs(v.x), abs(v.y), abs(v.z)) > 1e-3
 
 
 class PolicyFigures:

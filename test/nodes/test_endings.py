@@ -1,0 +1,124 @@
+"""How nodes end: politely on a signal, with one line on bad parameters, and never later than the session."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+
+from irl_ros.nodes import interface as names
+from irl_ros.nodes.__main__ import NODES
+from irl_ros.nodes.session import LIMIT, Session
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_every_node_ends_on_a_signal_without_a_traceback(tmp_path, bundle, number):
+    parameters = {"policy": {"run": str(bundle)}, "recorder": {"out": str(tmp_path / "demos")}}
+    with Session("irl_ros_test", tmp_path / "log") as session:
+        heard: set[str] = set()
+        session.node.create_subscription(
+            DiagnosticArray, names.DIAGNOSTICS, lambda m: heard.update(s.name for s in m.status), 10
+        )
+        children = [session.start(name, **parameters.get(name, {})) for name in NODES]
+        session.until(lambda: heard >= set(NODES), LIMIT, f"only {heard} came up")
+        for child in children:
+            child.wanted = False
+            child.process.send_signal(number)
+        for child in children:
+            assert child.process.wait(LIMIT) == 0, child.name
+            assert "Traceback" not in child.log.read_text(), child.name
+
+
+BAD = {
+    "sim_arm": ({"world": "defualt"}, "unknown world 'defualt'; did you mean 'default'?"),
+    "operator": ({"preset": "nobody"}, "unknown operator 'nobody'"),
+    "recorder": ({"max_duration": -1.0}, "max_duration"),
+    "learner": ({"autostart": True}, "parameter paths: is not set"),
+    "policy": ({"run": "nowhere"}, "nowhere: no such run directory"),
+}
+
+
+def test_bad_parameters_are_one_line_and_exit_2(tmp_path, bundle):
+    robot = tmp_path / "iiwa_world.yaml"
+    robot.write_text("robot: iiwa\n")
+    cases = [(name, *case) for name, case in BAD.items()]
+    cases.append(("policy", {"run": str(bundle), "world": str(robot)}, "was trained on robot 'panda'"))
+    cases.append(("operator", {"episodes": "many"}, "episodes"))
+    with Session("irl_ros_test", tmp_path) as session:
+        for i, (name, parameters, _) in enumerate(cases):
+            session.logs = tmp_path / str(i)
+            session.logs.mkdir()
+            child = session.start(name, **parameters)
+            child.wanted = False
+        for child, (name, _, complaint) in zip(list(session.children), cases, strict=True):
+            assert child.process.wait(LIMIT) == 2, name
+            lines = child.log.read_text().strip().splitlines()
+            assert len(lines) == 1 and complaint in lines[0], lines
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from irl_ros.nodes.session import Session
+with Session("parent", Path(sys.argv[1])) as session:
+    child = session.start("recorder", out=sys.argv[1] + "/demos")
+    session.until((Path(sys.argv[1]) / "recorder.log").exists, 60, "no recorder")
+    print(child.process.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_children_do_not_outlive_a_session_that_is_killed(tmp_path):
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    wait_until_gone(child)
+
+
+def wait_until_gone(pid: int) -> None:
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return  # dead; nobody has asked for its exit code yet
+        except FileNotFoundError:
+            return
+        os.sched_yield()
+    pytest.fail(f"process {pid} is still there")
+
+
+def test_a_failed_node_ends_the_wait_with_its_last_words(tmp_path):
+    with Session("irl_ros_test", tmp_path) as session:
+        session.start("sim_arm", simulator="gazebo")
+        with pytest.raises(
+            RuntimeError, match=r"node sim_arm ended with code 2: .*unknown simulator 'gazebo'"
+        ):
+            session.ask("sim_arm/reset", LIMIT)
+
+
+def test_a_session_ends_its_children_when_its_block_raises(tmp_path):
+    with pytest.raises(KeyboardInterrupt), Session("irl_ros_test", tmp_path) as session:
+        process = session.start("recorder", out=str(tmp_path / "demos")).process
+        raise KeyboardInterrupt
+    assert process.returncode is not None
+
+
+def test_a_session_has_a_domain_of_its_own_unless_told(tmp_path, monkeypatch):
+    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+    with Session("irl_ros_test", tmp_path):
+        own = os.environ["ROS_DOMAIN_ID"]
+        assert 1 <= int(own) <= 100
+    assert "ROS_DOMAIN_ID" not in os.environ
+    monkeypatch.setenv("ROS_DOMAIN_ID", "42")
+    with Session("irl_ros_test", tmp_path):
+        assert os.environ["ROS_DOMAIN_ID"] == "42"
