@@ -49,6 +49,17 @@ def demonstrated(description: dict[str, Any], run: Path, world: World) -> Throwe
     return Thrower("Operator", "operator", "the demonstrations", figures, throws)
 
 
+def deployed(bags: Path, world: World) -> Thrower:
+    """The policy's throws on the arm, as its recorder wrote them.
+
+    Raises:
+        InputError: there are none, or they cannot be read.
+    """
+    throws = load_demonstrations(bags, world).throws
+    note = f"{len(throws)} throws over ROS 2 topics"
+    return Thrower("Policy on the arm", "policy", note, figures_of(throws.outcome), throws)
+
+
 def _bags(demos: dict[str, Any], run: Path, world: World) -> Throws | None:
     places = [[Path(p) for p in demos["paths"]]]
     places.append([run.resolve().parent / p.name for p in places[0]])
@@ -63,8 +74,20 @@ def _bags(demos: dict[str, Any], run: Path, world: World) -> Throws | None:
     return None
 
 
-def thrown(run: Path, name: str, colour: str, note: str, world: World, count: int, sim: str) -> Thrower:
-    """The policy of a run (or of its clone), thrown at the targets `evaluate` uses."""
+def thrown(
+    run: Path,
+    name: str,
+    colour: str,
+    note: str,
+    world: World,
+    count: int,
+    sim: str,
+    known: dict[str, Any] | None = None,
+) -> Thrower:
+    """The policy of a run (or of its clone), thrown at the targets `evaluate` uses.
+
+    `known`: figures that `evaluate` gave before, of more throws than are made here for the pictures.
+    """
     policy = load_policy(run)
     policy.check_robot(world.robot)
     simulator = make_simulator(world, sim, torch.device("cpu"))
@@ -72,7 +95,9 @@ def thrown(run: Path, name: str, colour: str, note: str, world: World, count: in
         throws = throw_at_unseen(policy, simulator, count, EVALUATION_SEED, starts_of(run, world))
     finally:
         close_simulator(simulator)
-    return Thrower(name, colour, note, figures_of(throws.outcome), throws)
+    figures = known or {**figures_of(throws.outcome), "sim": sim}
+    note = f"{note}, {figures['throws']} unseen targets"
+    return Thrower(name, colour, note, figures, throws)
 
 
 def misses(throws: Throws) -> np.ndarray:

@@ -92,7 +92,7 @@ def section(title: str, text: str, *content: str) -> str:
 
 def grid(columns: str, items: Sequence[str]) -> str:
     """Cards side by side where there is room. `columns`: "two" or "three"."""
-    items = [i for i in items if i]
+    items = [item for item in items if item]
     return f'<div class="grid {columns}">\n' + "\n".join(items) + "\n</div>" if items else ""
 
 

@@ -26,6 +26,7 @@ def write_report(
     run: str | Path,
     out: str | Path | None = None,
     summary: Mapping[str, Any] | None = None,
+    deployed: str | Path | None = None,
     throws: int = 500,
     sim: str = "pybullet",
 ) -> Path:
@@ -34,7 +35,9 @@ def write_report(
     Args:
         run: what `learn` or `transfer` left.
         out: the HTML file; default: RUN/report.html.
-        summary: of `irl-ros demo`; its `deploy` has throws, hit_10cm, latency_ms_p50 and latency_ms_p99.
+        summary: of `irl-ros demo`. Its `deploy` (throws, hit_10cm, latency_ms_p50, latency_ms_p99) is shown;
+            `bc` and `policy`, as `evaluate` gave them, stand for what clone and policy can do.
+        deployed: folder with bags of the deployed policy's throws.
         throws: of clone and policy, at unseen targets.
         sim: where: "pybullet" or "batch".
 
@@ -45,7 +48,7 @@ def write_report(
         InputError: there is no run, or a file of it is damaged.
     """
     path = Path(out) if out else Path(run) / "report.html"
-    story = tell(run, throws, sim, summary or {})
+    story = tell(run, throws, sim, summary or {}, deployed)
     if not path.parent.is_dir():
         raise InputError(path, f"there is no folder {path.parent}")
     parts = [
@@ -122,13 +125,16 @@ def _film(story: Story) -> str:
 def _landings(story: Story) -> str:
     seen = [t for t in story.throwers if t.throws is not None]
     text = "Around the target as the thrower sees it, and on the floor from above."
-    around = [
-        card(t.name, plots.misses_figure(t), f"rings: 5 and 10 cm; {plots.unseen_note(t)}", t.colour)
-        for t in seen
-    ]
-    note = "the band is where targets lie; filled: within 10 cm"
-    above = [card(t.name, plots.above_figure(t, story.world), note, t.colour) for t in seen]
+    around, above = zip(*(_places(t, story) for t in seen)) if seen else ((), ())
     return section("Where the balls landed", text, grid("three", around), grid("three", above))
+
+
+def _places(thrower: Thrower, story: Story) -> tuple[str, str]:
+    """Cards of a thrower's landings around the target and from above."""
+    note = f"rings: 5 and 10 cm; {plots.unseen_note(thrower)}"
+    around = card(thrower.name, plots.misses_figure(thrower), note, thrower.colour)
+    note = "the band is where targets lie; filled: within 10 cm"
+    return around, card(thrower.name, plots.above_figure(thrower, story.world), note, thrower.colour)
 
 
 def _reward(story: Story) -> str:
@@ -182,21 +188,26 @@ def _pace(story: Story) -> str:
 
 
 def _deployed(story: Story) -> str:
-    deploy = story.summary.get("deploy")
-    if not deploy:
-        return ""
-    facts = [
-        (f"{deploy['hit_10cm']:.1%}", f"of {deploy['throws']} throws within 10 cm of the target"),
-        (_milliseconds(deploy.get("latency_ms_p50")), "from a state to the command that answers it, median"),
-        (_milliseconds(deploy.get("latency_ms_p99")), "the same, 99 of 100 within"),
-    ]
+    deploy, thrower = story.summary.get("deploy", {}), story.on_the_arm
+    facts = []
+    if deploy:
+        hits = f"of {deploy['throws']} throws within 10 cm of the target"
+        facts = [
+            (f"{deploy['hit_10cm']:.1%}", hits),
+            (
+                _milliseconds(deploy.get("latency_ms_p50")),
+                "from a state to the command that answers it, median",
+            ),
+            (_milliseconds(deploy.get("latency_ms_p99")), "the same, 99 of 100 within"),
+        ]
     cards = [
         f'<div class="card" style="--c: var(--policy)"><div class="big">{escape(value)}</div>'
         f'<div class="soft">{escape(meaning)}</div></div>'
         for value, meaning in facts
     ]
+    places = grid("two", _places(thrower, story)) if thrower is not None else ""
     text = "The policy node's throws over ROS 2 topics, every command through the safety filter."
-    return section("On the arm", text, grid("three", cards))
+    return section("On the arm", text, grid("three", cards), places)
 
 
 def _milliseconds(value: float | None) -> str:
@@ -241,7 +252,7 @@ def _limits_kept(story: Story) -> str:
     if story.result is None:
         return ""
     f = story.result.figures
-    place = "PyBullet" if story.sim == "pybullet" else "the batched world"
+    place = "PyBullet" if f["sim"] == "pybullet" else "the batched world"
     text = f"In the policy's {f['throws']} throws in {place}, joints left their limits in"
     text += f" {f['limit_violations']} control steps"
     if f["torque_saturation"] is not None:

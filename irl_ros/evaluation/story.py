@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from irl_ros.errors import InputError
-from irl_ros.evaluation.landings import Thrower, demonstrated, thrown
+from irl_ros.evaluation.landings import Thrower, demonstrated, deployed, thrown
 from irl_ros.irl.run_directory import RunDirectory, read_metrics, restore_world
 from irl_ros.rl.policy import load_policy
 from irl_ros.sim import World
@@ -23,8 +23,8 @@ class Story:
         description: its run.yaml.
         world: where it was learned.
         throwers: who threw, from the first to the best.
+        on_the_arm: the deployed policy's throws; None where it was not deployed.
         metrics: lines of metrics.jsonl.
-        sim: the world the policies were thrown in: "pybullet" or "batch".
         summary: of `irl-ros demo`, or empty.
     """
 
@@ -32,8 +32,8 @@ class Story:
     description: dict[str, Any]
     world: World
     throwers: list[Thrower]
+    on_the_arm: Thrower | None
     metrics: list[dict[str, Any]]
-    sim: str
     summary: Mapping[str, Any]
 
     @property
@@ -94,36 +94,39 @@ class Story:
         return f"irl-ros learn {' '.join(d['demos']['paths'])} --algo {d['algo']} {place}"
 
 
-def tell(run: str | Path, throws: int, sim: str, summary: Mapping[str, Any]) -> Story:
-    """Read a run and let its policies throw.
+def tell(
+    run: str | Path, throws: int, sim: str, summary: Mapping[str, Any], bags: str | Path | None
+) -> Story:
+    """Read a run and let its policies throw. Arguments as of `write_report`.
 
     Raises:
         InputError: there is no run, or a file of it is damaged.
     """
     directory = RunDirectory(run)
-    description = directory.description()
+    path, description = directory.path, directory.description()
     try:
         world = restore_world(description["world"])
-        throwers = _throwers(directory.path, description, world, throws, sim)
-        story = Story(
-            directory.path, description, world, throwers, read_metrics(directory.path), sim, summary
-        )
-        story.title(), story.command()  # all keys are there, or it is better said now
+        throwers = _throwers(path, description, world, throws, sim, summary)
+        on_the_arm = deployed(Path(bags), world) if bags else None
+        story = Story(path, description, world, throwers, on_the_arm, read_metrics(path), summary)
+        story.title(), story.command()  # if a key is not there, it is better said now
     except KeyError as error:
-        raise InputError(directory.path / "run.yaml", f"lacks the key {error}") from None
+        raise InputError(path / "run.yaml", f"lacks the key {error}") from None
     return story
 
 
-def _throwers(run: Path, description: dict[str, Any], world: World, count: int, sim: str) -> list[Thrower]:
+def _throwers(
+    run: Path, description: dict[str, Any], world: World, count: int, sim: str, known: Mapping[str, Any]
+) -> list[Thrower]:
     found = [demonstrated(description, run, world)]
-    where = f"{count} unseen targets"
+    where = (world, count, sim)
     if description["verb"] == "transfer":
         old = Path(description["from"])
         if (old / "policy.yaml").is_file() and load_policy(old).robot_sha256 == world.robot.sha256:
-            found.append(thrown(old, "Old policy", "clone", f"unchanged, {where}", world, count, sim))
+            found.append(thrown(old, "Old policy", "clone", "unchanged", *where))
     elif (run / "bc" / "policy.yaml").is_file():
-        found.append(thrown(run / "bc", "Clone", "clone", f"imitation alone, {where}", world, count, sim))
+        found.append(thrown(run / "bc", "Clone", "clone", "imitation alone", *where, known.get("bc")))
     if (run / "policy.yaml").is_file() and description.get("algo") != "bc":
         name = "New policy" if description["verb"] == "transfer" else "Policy"
-        found.append(thrown(run, name, "policy", f"from the reward, {where}", world, count, sim))
+        found.append(thrown(run, name, "policy", "from the reward", *where, known.get("policy")))
     return [t for t in found if t is not None]

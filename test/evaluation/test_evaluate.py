@@ -124,7 +124,7 @@ def test_clone_starts_where_the_demonstrations_of_its_run_did(
     start[:, 0] += 0.8
     run = RunDirectory(clone.parent)
     robot = {"name": world.robot.name, "sha256": world.robot.sha256}
-    run.create({**dict.fromkeys(DESCRIBED, {}), "robot": robot})
+    run.create({**dict.fromkeys(DESCRIBED, ""), "robot": robot})
     run.save_starts((start, torch.zeros_like(start)))
     assert evaluate(clone, throws=4, sim="batch")["hit_5cm"] == 1.0
     from_home = ring(drop_point, drop_point, azimuth=0.8)

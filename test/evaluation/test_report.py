@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from irl_ros.errors import InputError
+from irl_ros.evaluation.evaluate import evaluate
 from irl_ros.evaluation.page import picture, png
 from irl_ros.evaluation.report import write_report
 
@@ -109,12 +110,17 @@ def test_transfer_says_from_what_and_into_what(transferred: Path, tmp_path: Path
     assert "arm.velocity_scale" in changed and "0.5, 0.7" in changed
 
 
-def test_demo_adds_the_throws_of_the_deployed_policy(learned: Path, tmp_path: Path) -> None:
-    deploy = {"throws": 30, "hit_10cm": 0.9, "latency_ms_p50": 0.421, "latency_ms_p99": 12.3}
-    page = report(learned, tmp_path, summary={"deploy": deploy})
-    assert "On the arm" in page.headings
-    for shown in ("90.0%", "of 30 throws", "0.42 ms", "12 ms"):
+def test_demo_adds_its_figures_and_the_throws_on_the_arm(learned: Path, bags: Path, tmp_path: Path) -> None:
+    summary = {
+        "deploy": {"throws": 30, "hit_10cm": 0.9, "latency_ms_p50": 0.421, "latency_ms_p99": 12.3},
+        "bc": evaluate(learned / "bc", throws=31, sim="batch"),
+        "policy": evaluate(learned, throws=32, sim="batch"),
+    }
+    page = report(learned, tmp_path, summary=summary, deployed=bags)
+    for shown in ("90.0%", "of 30 throws", "0.42 ms", "12 ms", "31 unseen targets", "32 unseen targets"):
         assert shown in page.text
+    assert page.headings.count("Policy on the arm") == 2
+    assert "12 landings" in page.text or "of 12 landed" in page.text  # the pictures' own throws
 
 
 def test_bags_that_are_gone_cost_the_scatter_and_nothing_else(learned: Path, tmp_path: Path) -> None:
