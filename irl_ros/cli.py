@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _complain(f"{name}: {error}", BAD_INPUT)
     except KeyboardInterrupt:
-        resume = " --resume" if options.verb == "learn" and "--resume" not in (arguments or sys.argv) else ""
+        resume = "" if "--resume" in (arguments or sys.argv) else " --resume"
         cure = f"; continue with the same command{resume}" if options.verb in ("learn", "transfer") else ""
         return _complain(f"\n{name}: stopped{cure}", STOPPED)
     except BrokenPipeError:
@@ -147,34 +147,15 @@ def _add_learn(verbs: Any) -> None:
         "runs/demo/demos --out runs/mine --seed 1",
     )
     _add_paths(p)
-    p.add_argument("--out", type=Path, required=True, help="the RUN folder to write")
     p.add_argument("--algo", default="airl", help="algorithm (%(default)s)")
     _add_world(p, None)
-    p.add_argument(
-        "--sim", choices=("batch", "pybullet"), default="batch", help="world to learn in (%(default)s)"
-    )
-    _add_device(p)
-    _add_seed(p)
-    p.add_argument("--config", type=Path, help="YAML of learning settings")
-    _add_set(p)
-    p.add_argument("--resume", action="store_true", help="go on from RUN/checkpoint")
+    _add_learning(p)
 
 
 def _learn(o: argparse.Namespace) -> None:
     from irl_ros.irl.learn import learn
 
-    learn(
-        o.paths,
-        o.out,
-        algo=o.algo,
-        world=o.world,
-        sim=o.sim,
-        device=o.device,
-        seed=o.seed,
-        config=o.config,
-        overrides=o.overrides,
-        resume=o.resume,
-    )
+    _finish(learn(o.paths, o.out, algo=o.algo, world=o.world, **_learning(o)))
 
 
 def _add_evaluate(verbs: Any) -> None:
@@ -216,7 +197,6 @@ def _add_transfer(verbs: Any) -> None:
     )
     _add_run(p)
     _add_world(p, None, required=True)
-    p.add_argument("--out", type=Path, required=True, help="the RUN folder to write")
     p.add_argument(
         "--reward", choices=("learned", "true"), default="learned", help="what to optimise (%(default)s)"
     )
@@ -226,24 +206,38 @@ def _add_transfer(verbs: Any) -> None:
         default="fresh",
         help="untrained or the old policy (%(default)s)",
     )
-    _add_device(p)
-    _add_seed(p)
-    _add_set(p)
+    _add_learning(p)
 
 
 def _transfer(o: argparse.Namespace) -> None:
     from irl_ros.irl.transfer import transfer
 
-    transfer(
-        o.run_dir,
-        o.world,
-        o.out,
-        reward=o.reward,
-        start=o.start,
-        seed=o.seed,
-        device=o.device,
-        overrides=o.overrides,
+    _finish(transfer(o.run_dir, o.world, o.out, reward=o.reward, start=o.start, **_learning(o)))
+
+
+def _add_learning(p: argparse.ArgumentParser) -> None:
+    """What learn and transfer take alike."""
+    p.add_argument("--out", type=Path, required=True, help="the RUN folder to write")
+    p.add_argument(
+        "--sim", choices=("batch", "pybullet"), default="batch", help="world to learn in (%(default)s)"
     )
+    _add_device(p)
+    _add_seed(p)
+    p.add_argument("--config", type=Path, help="YAML of learning settings")
+    _add_set(p)
+    p.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+
+
+def _learning(o: argparse.Namespace) -> dict[str, Any]:
+    keys = ("sim", "device", "seed", "config", "overrides", "resume")
+    return {key: getattr(o, key) for key in keys}
+
+
+def _finish(run: Path) -> None:
+    from irl_ros.evaluation.report import write_report
+
+    report = write_report(run, sim="batch")
+    print(f"{run} holds the policy and the reward; {report} shows them\nnext: irl-ros evaluate {run}")
 
 
 def _add_report(verbs: Any) -> None:
