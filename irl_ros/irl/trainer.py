@@ -17,6 +17,7 @@ from irl_ros.irl.run_directory import RunDirectory
 from irl_ros.rl.policy import Policy
 from irl_ros.rl.ppo import Starts
 from irl_ros.settings import at_least
+from irl_ros.sim.pool import BulletPool
 from irl_ros.sim.rollout import Simulator, throw
 
 PRACTICE_SEED = 7919
@@ -66,7 +67,7 @@ class TrainerSettings:
     """CPU threads: networks this small gain little from more, and lose much when the cores are shared."""
 
     def __post_init__(self) -> None:
-        at_least(self, 1, "checkpoint_every", "practice_every")
+        at_least(self, 1, "checkpoint_every", "practice_every", "threads")
 
 
 class Trainer:
@@ -192,8 +193,12 @@ class Trainer:
             chosen = torch.arange(PRACTICE_THROWS) % len(starts[0])
             starts = (starts[0][chosen], starts[1][chosen])
         targets = world.sample_targets(PRACTICE_THROWS, generator)
-        error = throw(self.simulator, policy.act, targets, starts).outcome.error
-        return {f"hit_{cm}cm": float((error <= cm / 100).float().mean()) for cm in (10, 5)}
+        # a pool throws a few at a time: every throw at once needs an arm of its own in memory
+        if isinstance(self.simulator, BulletPool):
+            outcome = self.simulator.throw(policy.act, targets, starts).outcome
+        else:
+            outcome = throw(self.simulator, policy.act, targets, starts).outcome
+        return {f"hit_{cm}cm": float((outcome.error <= cm / 100).float().mean()) for cm in (10, 5)}
 
 
 class Progress:

@@ -1,4 +1,4 @@
-"""Demonstrations of the synthetic operator, as throws and as real bags, and settings that learn in seconds."""
+"""Demonstrations of the synthetic operator, as throws and as bags, and settings that learn in seconds."""
 
 from __future__ import annotations
 

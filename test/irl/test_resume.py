@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -100,20 +99,22 @@ def test_a_resumed_transfer_equals_one_never_stopped(
         assert_same(run(f"stopped_{rounds}", resume=True), whole)
 
 
-def test_other_demonstrations_are_refused(
-    bags: Path,
-    quick: tuple[str, ...],
-    tmp_path: Path,
-    interrupt_after: Callable[[int], None],
-) -> None:
-    run = tmp_path / "run"
+@pytest.fixture
+def stopped(
+    bags: Path, quick: tuple[str, ...], tmp_path: Path, interrupt_after: Callable[[int], None]
+) -> Path:
+    """A run that was stopped after its third round, with a checkpoint after its second."""
     interrupt_after(3)
     with pytest.raises(KeyboardInterrupt):
-        learn([bags], run, device="cpu", overrides=quick)
-    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+        learn([bags], tmp_path / "stopped", device="cpu", overrides=quick)
+    return tmp_path / "stopped"
+
+
+def test_other_demonstrations_are_refused(bags: Path, stopped: Path) -> None:
+    before = {p: p.read_bytes() for p in stopped.rglob("*") if p.is_file()}
     with pytest.raises(InputError, match="other demonstrations"):
-        learn([bags / "episode_0000"], run, resume=True)
-    assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
+        learn([bags / "episode_0000"], stopped, resume=True)
+    assert {p: p.read_bytes() for p in stopped.rglob("*") if p.is_file()} == before
 
 
 def test_a_run_is_resumed_by_the_verb_that_began_it(uninterrupted: Path, tmp_path: Path) -> None:
@@ -123,25 +124,13 @@ def test_a_run_is_resumed_by_the_verb_that_began_it(uninterrupted: Path, tmp_pat
         learn([], tmp_path / "nothing", resume=True)
 
 
-def test_a_damaged_checkpoint_is_one_line(
-    bags: Path, quick: tuple[str, ...], tmp_path: Path, interrupt_after: Callable[[int], None]
-) -> None:
-    run = tmp_path / "run"
-    interrupt_after(3)
-    with pytest.raises(KeyboardInterrupt):
-        learn([bags], run, device="cpu", overrides=quick)
-    weights, skeleton = run / "checkpoint" / "state.safetensors", run / "checkpoint" / "state.json"
-    good = weights.read_bytes(), skeleton.read_text()
-    for damage in (
-        lambda: weights.write_bytes(good[0][: len(good[0]) // 2]),
-        lambda: weights.unlink(),
-        lambda: skeleton.write_text(good[1][: len(good[1]) // 2]),
-        lambda: skeleton.write_text("[]"),
-        lambda: skeleton.write_text(json.dumps({"dict": [["stage", {"value": 0}]]})),
-    ):
-        weights.write_bytes(good[0])
-        skeleton.write_text(good[1])
-        damage()
-        with pytest.raises(InputError, match="is damaged") as caught:
-            learn([], run, resume=True)
-        assert "\n" not in str(caught.value)
+@pytest.mark.parametrize("damage", ["cut", "of another version"])
+def test_a_damaged_checkpoint_is_one_line(stopped: Path, damage: str) -> None:
+    if damage == "cut":
+        weights = stopped / "checkpoint" / "state.safetensors"
+        weights.write_bytes(weights.read_bytes()[:1000])
+    else:
+        (stopped / "checkpoint" / "state.json").write_text('{"dict": [["stage", {"value": 0}]]}')
+    with pytest.raises(InputError, match="is damaged") as caught:
+        learn([], stopped, resume=True)
+    assert "\n" not in str(caught.value)

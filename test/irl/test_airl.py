@@ -1,0 +1,284 @@
+"""AIRL against the formulas of its paper, where the answer is known in closed form."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from irl_ros.errors import InputError
+from irl_ros.irl.airl import AIRL, AIRLSettings, Sampler, background_policies, log_mixture
+from irl_ros.irl.transitions import Transitions
+from irl_ros.rewards.shaping import ReleasePotential
+from irl_ros.rl.policy import Policy
+from irl_ros.rl.ppo import PPOSettings, collect
+from irl_ros.settings import build
+from irl_ros.sim import BatchWorld, Throws, World
+
+SMALL = AIRLSettings(ppo=PPOSettings(throws=8), sampler_throws=4, batch=64, discriminator_steps=2)
+
+
+@pytest.fixture
+def policy(world: World, operator_throws: Throws) -> Policy:
+    torch.manual_seed(0)
+    made = Policy(world)
+    made.observation.freeze(operator_throws.states)
+    with torch.no_grad():
+        made.net[-1].weight.normal_(0.0, 0.1)
+    return made
+
+
+@pytest.fixture
+def game_of(world: World, operator_throws: Throws, policy: Policy) -> Callable[..., AIRL]:
+    def make(**changes: object) -> AIRL:
+        torch.manual_seed(1)
+        return AIRL(BatchWorld(world), operator_throws, policy, dataclasses.replace(SMALL, **changes))
+
+    return make
+
+
+# --- the background and its density ---
+
+
+def test_the_mixture_is_the_weighted_sum_of_densities(game_of: Callable[..., AIRL]) -> None:
+    game = game_of()
+    weights = torch.tensor([0.4, 0.3, 0.2, 0.1])
+    batch = Transitions.cat([x.samples.draw(20) for x in game.samplers])
+    density = torch.zeros(len(batch), dtype=torch.float64)
+    for weight, sampler in zip(weights, game.samplers):
+        log_prob = sampler.policy.log_prob(batch.observation, batch.action, batch.held)
+        density += float(weight) * log_prob.detach().double().exp()
+    expected = density.log().clamp(-20, 20).float()
+    torch.testing.assert_close(log_mixture(batch, game.samplers, weights), expected, atol=1e-3, rtol=1e-4)
+    assert (expected > -20).float().mean() > 0.5
+
+
+def test_a_mixture_of_one_is_the_policy(game_of: Callable[..., AIRL], policy: Policy) -> None:
+    game = game_of()
+    batch = game.samplers[0].samples.draw(50)
+    alone = log_mixture(batch, [Sampler(policy, batch)], torch.ones(1))
+    log_prob = policy.log_prob(batch.observation, batch.action, batch.held).detach().clamp(-20, 20)
+    torch.testing.assert_close(alone, log_prob)
+
+
+def test_background_policies_throw_wrongly_in_four_ways(world: World, policy: Policy) -> None:
+    torch.manual_seed(0)
+    anytime, never, noisy, random = background_policies(policy)
+    rollouts = [collect(BatchWorld(world), p, 200).throws for p in (anytime, never, noisy, random)]
+    steps_held = [r.states.held[:, :-1].float().sum(1) for r in rollouts]
+    # a chance of 4 % in every step: geometric, cut off at 60
+    expected = sum(0.96**k for k in range(60))
+    assert float(steps_held[0].mean()) == pytest.approx(expected, rel=0.15)
+    assert float(steps_held[0].std()) > 10
+    assert float(rollouts[1].outcome.released.float().mean()) < 0.05
+    state = rollouts[0].states[:, 5]
+    clone = policy.act(state)[:, :-1]
+    for other in (anytime, never, noisy):
+        torch.testing.assert_close(other.act(state)[:, :-1], clone)
+    torch.testing.assert_close(random.act(state)[:, :-1], torch.zeros_like(clone))
+    for other, factor in ((anytime, 1.5), (never, 1.5), (noisy, 3.0)):
+        wanted = (policy.bounded_log_std + math.log(factor)).clamp(max=0.0)
+        torch.testing.assert_close(other.bounded_log_std, wanted)
+    # the noisy one lets go when the clone does
+    out = [p.distribution(p.observation(state))[2] for p in (noisy, policy)]
+    torch.testing.assert_close(out[0], out[1])
+    # and the policy itself is as it was
+    torch.testing.assert_close(policy.act(state)[:, :-1], clone)
+
+
+def test_the_mixture_grows_by_the_policies_of_the_game(game_of: Callable[..., AIRL]) -> None:
+    game = game_of(keep_every=2)
+    assert len(game.samplers) == 4
+    for _ in range(5):
+        game.iterate()
+    assert len(game.samplers) == 4 + 3  # rounds 0, 2, 4
+    kept = game.samplers[4:]
+    assert len({x.policy.sha256 for x in kept}) > 1
+    assert all(len(x.samples) == 4 * 60 for x in kept)
+    assert game_of(background=False).samplers == []
+
+
+# --- f, D and the policy's reward ---
+
+
+def test_f_is_reward_plus_shaping(game_of: Callable[..., AIRL]) -> None:
+    """Eq. 4, entry by entry."""
+    game = game_of(gain=3.0)
+    with torch.no_grad():
+        game.offset.fill_(0.7)
+        game.shaping[-1].weight.normal_()
+    batch = game.demonstrations.draw(5)
+    game.discriminator.requires_grad_(False)
+    f = game.f(batch).tolist()
+    for i in range(5):
+        g = float(game.reward.of_features(batch.features[i]))
+        h = float(game.shaping(batch.observation[i]))
+        h_next = float(game.shaping(batch.next_observation[i]))
+        assert f[i] == pytest.approx(3.0 * g + 0.7 + 0.99 * h_next - h, abs=1e-5)
+
+
+def test_the_policy_is_paid_f_and_release_shaping(game_of: Callable[..., AIRL], world: World) -> None:
+    game = game_of(gain=4.0)
+    with torch.no_grad():
+        game.offset.fill_(5.0)  # must not show: a constant a step says nothing
+        game.shaping[-1].weight.normal_()
+        game.reward.net[-1].weight.normal_()
+    rollout = collect(game.simulator, game.policy, 3)
+    paid = game.policy_reward(rollout)
+    f = game.f(Transitions.of(rollout.throws, game.policy.observation, game.reward.features))
+    release = ReleasePotential(world, game.reward, 0.99)(rollout.throws.states)
+    expected = (f.detach().reshape(3, 60) - 5.0) / 4.0 + release
+    torch.testing.assert_close(paid, expected, atol=1e-4, rtol=1e-4)
+    assert not paid.requires_grad
+
+
+def two_places(game: AIRL, share: float, count: int = 4000) -> Transitions:
+    """Transitions in one of two kinds of state, A with probability `share`; the action tells them apart too.
+
+    Both are seen alike by h, and are apart in what g sees. In A the joints are moved as the policy would, in
+    B off by 1.2 standard deviations: its density there is smaller.
+    """
+    one = game.demonstrations[torch.zeros(count, dtype=torch.long)]
+    a = torch.arange(count) < share * count
+    features = torch.where(a[:, None], 0.4, -0.4) * torch.ones(count, game.reward.features.size)
+    mean, log_std, _ = game.policy.distribution(one.observation)
+    off = torch.where(a[:, None], 0.0, 1.2) * log_std.exp() / math.sqrt(7)
+    action = torch.cat(((mean + off).detach(), -torch.ones(count, 1)), -1)
+    return dataclasses.replace(one, features=features, next_observation=one.observation, action=action)
+
+
+def test_the_best_discriminator_knows_the_density_ratio(game_of: Callable[..., AIRL]) -> None:
+    """D* = p_demo / (p_demo + p_sample), so f* − log μ = log(p_demo / p_sample) (Fu et al., appendix A)."""
+    game = game_of(
+        gradient_penalty=0.0, weight_decay=0.0, match_noise=False, discriminator_steps=400, batch=512
+    )
+    game.optimizer = torch.optim.Adam([*game.discriminator.parameters(), game.offset], lr=5e-3)
+    game.demonstrations = two_places(game, 0.8)
+    sampler = Sampler(game.policy, two_places(game, 0.3))
+    game.train_discriminator([sampler])
+    a, b = sampler.samples[torch.tensor([0])], sampler.samples[torch.tensor([3999])]
+    log_mu = [float(log_mixture(x, [sampler], torch.ones(1))) for x in (a, b)]
+    assert log_mu[0] - log_mu[1] == pytest.approx(0.72, abs=0.01)  # ½ · 1.2²
+    game.discriminator.requires_grad_(False)
+    game.offset.requires_grad_(False)
+    logit = [float(game.f(x)) - m for x, m in zip((a, b), log_mu)]
+    assert logit[0] == pytest.approx(math.log(0.8 / 0.3), abs=0.15)
+    assert logit[1] == pytest.approx(math.log(0.2 / 0.7), abs=0.15)
+    # and g, alone able to tell A from B, has taken ratio and density: the reward of a likely place is high
+    g = [float(game.reward.of_features(x.features)) for x in (a, b)]
+    assert 5 * (g[0] - g[1]) == pytest.approx(math.log(0.8 / 0.3 * 0.7 / 0.2) + 0.72, abs=0.3)
+
+
+def test_demonstrations_of_the_policy_itself_teach_nothing(game_of: Callable[..., AIRL]) -> None:
+    """At the game's end p_demo = p_sample: D is ½ everywhere and f is log π (Fu et al. 2018, §3)."""
+    game = game_of(
+        gradient_penalty=0.0, weight_decay=0.0, match_noise=False, discriminator_steps=200, batch=512
+    )
+    game.optimizer = torch.optim.Adam([*game.discriminator.parameters(), game.offset], lr=5e-3)
+    game.demonstrations = two_places(game, 0.5)
+    sampler = Sampler(game.policy, two_places(game, 0.5))
+    game.train_discriminator([sampler])
+    logit = game.f(sampler.samples).detach() - log_mixture(sampler.samples, [sampler], torch.ones(1))
+    assert float(logit.abs().max()) < 0.2
+
+
+def test_demonstrated_actions_get_the_samplers_noise(
+    game_of: Callable[..., AIRL], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+    plain = Transitions.with_noise
+    monkeypatch.setattr(Transitions, "with_noise", lambda self, std: given.append(std) or plain(self, std))
+    game = game_of()
+    with torch.no_grad():
+        game.policy.log_std.fill_(-7.0)  # beyond its bound, where the policy throws with the bound's noise
+    game.train_discriminator(game.samplers)
+    assert len(given) == 2
+    torch.testing.assert_close(given[0], torch.full((7,), math.exp(-3.0)))
+    game_of(match_noise=False).train_discriminator(game.samplers)
+    assert len(given) == 2
+
+
+def test_the_gradient_penalty_is_the_slope_of_g(game_of: Callable[..., AIRL]) -> None:
+    game = game_of()
+    with torch.no_grad():
+        game.reward.net[-1].weight.normal_()
+    game.reward.double()
+    x = torch.randn(3, game.reward.features.size, dtype=torch.float64)
+    slopes = torch.zeros(3, dtype=torch.float64)
+    for i in range(game.reward.features.size):
+        step = torch.zeros(game.reward.features.size, dtype=torch.float64)
+        step[i] = 1e-5
+        with torch.no_grad():
+            slope = (game.reward.of_features(x + step) - game.reward.of_features(x - step)) / 2e-5
+        slopes += slope**2
+    for i in range(3):
+        both = x[i].expand(10, -1)  # all mixtures of a point with itself are the point
+        assert float(game._gradient_penalty(both, both).detach()) == pytest.approx(float(slopes[i]), rel=1e-5)
+
+
+def test_the_penalty_makes_g_flatter(game_of: Callable[..., AIRL]) -> None:
+    slopes = []
+    for weight in (0.0, 5.0):
+        game = game_of(gradient_penalty=weight, discriminator_steps=100)
+        game.train_discriminator(game.samplers)
+        x = game.demonstrations.features
+        slopes.append(float(game._gradient_penalty(x, x).detach()))
+    assert slopes[1] < 0.5 * slopes[0]
+
+
+# --- the course of the game ---
+
+
+def test_the_policy_waits_for_the_discriminators_head_start(game_of: Callable[..., AIRL]) -> None:
+    game = game_of(head_start=2)
+    before, g = game.policy.sha256, game.reward.net[0].weight.clone()
+    for _ in range(2):
+        game.iterate()
+    assert game.policy.sha256 == before
+    assert not torch.equal(game.reward.net[0].weight, g)
+    game.iterate()
+    assert game.policy.sha256 != before
+
+
+def nearness(game: AIRL) -> None:
+    """g becomes −(the first feature): a small one is good. It stays so while the learning rate is 0."""
+
+    def of_features(features: Tensor) -> Tensor:
+        return -features[..., 0] + 0.0 * game.reward.net(features)[..., 0]
+
+    game.reward.of_features = of_features  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_the_game_ends_when_the_policy_scores_what_the_demonstrations_score(
+    game_of: Callable[..., AIRL], better: bool
+) -> None:
+    game = game_of(learning_rate=0.0, least=3, iterations=5, discriminator_steps=1)
+    nearness(game)
+    first = torch.ones(len(game.demonstrations)) if better else torch.zeros(len(game.demonstrations))
+    features = game.demonstrations.features.clone()
+    features[:, 0] = first
+    game.demonstrations = dataclasses.replace(game.demonstrations, features=features)
+    while not game.finished:
+        figures = game.iterate()
+        assert (figures["reward_mean"] >= figures["reward_demonstrations"]) == better
+    assert game.matched == better
+    assert game.round == (3 if better else 5)
+
+
+def test_it_plays_on_where_it_is_told_to(game_of: Callable[..., AIRL]) -> None:
+    game = game_of(learning_rate=0.0, least=0, iterations=2, discriminator_steps=1, stop_at_match=False)
+    nearness(game)
+    while not game.finished:
+        game.iterate()
+    assert game.round == 2 and not game.matched
+
+
+@pytest.mark.parametrize("key", ["keep_every", "batch", "discriminator_steps", "sampler_throws", "gain"])
+def test_impossible_settings_are_refused(key: str) -> None:
+    with pytest.raises(InputError, match=f"airl: {key}: must be"):
+        build(AIRLSettings, {key: 0}, "--set", "airl.")

@@ -1,0 +1,123 @@
+"""A frozen reward goes into other worlds and other arms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from irl_ros.errors import InputError
+from irl_ros.irl.learn import learn
+from irl_ros.irl.reoptimise import Reoptimisation, ReoptimiseSettings
+from irl_ros.irl.run_directory import read_metrics
+from irl_ros.irl.transfer import transfer
+from irl_ros.rewards.reward import load_reward
+from irl_ros.rl.policy import Policy, load_policy
+from irl_ros.rl.ppo import PPOSettings
+from irl_ros.sim import BatchWorld, State, World, load_world
+
+SHORT = ("reoptimise.iterations=2", "reoptimise.ppo.throws=16")
+
+
+@pytest.mark.parametrize("reward", ["learned", "true"])
+@pytest.mark.parametrize("start", ["fresh", "warm"])
+def test_a_run_in_a_changed_world(uninterrupted: Path, tmp_path: Path, reward: str, start: str) -> None:
+    run = transfer(
+        uninterrupted,
+        "weak_wrist",
+        tmp_path / "run",
+        reward=reward,
+        start=start,
+        device="cpu",
+        overrides=SHORT,
+    )
+    description = yaml.safe_load((run / "run.yaml").read_text())
+    assert description["verb"] == "transfer" and description["from"] == str(uninterrupted)
+    assert (description["reward"], description["start"]) == (reward, start)
+    policy = load_policy(run)
+    assert policy.world.sha256 == load_world("weak_wrist").sha256
+    assert policy.sha256 != load_policy(uninterrupted).sha256
+    # the reward goes along, frozen
+    assert (run / "reward.safetensors").read_bytes() == (uninterrupted / "reward.safetensors").read_bytes()
+    assert [m["state"] for m in read_metrics(run)] == ["learning", "done"]
+    # what is called reward_mean in the metrics is of the reward that was asked for: the true one is negative
+    means = [m["reward_mean"] for m in read_metrics(run)]
+    assert all(-1.1 <= m <= 0 for m in means) or reward == "learned"
+
+
+def test_warm_starts_from_the_runs_policy_and_fresh_does_not(uninterrupted: Path, tmp_path: Path) -> None:
+    def start(kind: str) -> Policy:
+        run = transfer(
+            uninterrupted,
+            None,
+            tmp_path / kind,
+            start=kind,
+            device="cpu",
+            overrides=["reoptimise.iterations=0"],
+        )
+        return load_policy(run)
+
+    old, warm, fresh = load_policy(uninterrupted), start("warm"), start("fresh")
+    for a, b in zip(old.net.parameters(), warm.net.parameters()):
+        assert torch.equal(a, b)
+    assert (warm.log_std >= old.settings.log_std).all()
+    assert torch.equal(old.observation.mean, warm.observation.mean)
+    assert not torch.equal(old.net[0].weight, fresh.net[0].weight)
+    assert not torch.equal(old.observation.mean, fresh.observation.mean)
+
+
+def test_another_arm_optimises_the_same_reward(uninterrupted: Path, tmp_path: Path) -> None:
+    world = tmp_path / "iiwa.yaml"
+    world.write_text("robot: iiwa\n")
+    run = transfer(uninterrupted, world, tmp_path / "iiwa", device="cpu", overrides=SHORT)
+    assert load_policy(run).world.robot.name == "iiwa"
+    assert load_reward(run).world.robot.name == "iiwa"
+    assert (run / "reward.safetensors").read_bytes() == (uninterrupted / "reward.safetensors").read_bytes()
+    with pytest.raises(InputError, match="trained on robot 'panda'"):
+        transfer(uninterrupted, world, tmp_path / "warm", start="warm", overrides=SHORT)
+    assert not (tmp_path / "warm").exists()
+
+
+def test_bad_input_is_one_line_and_leaves_nothing(
+    uninterrupted: Path, bags: Path, tmp_path: Path, quick: tuple[str, ...]
+) -> None:
+    demos = tmp_path / "demos.yaml"
+    demos.write_text("start: demos\n")
+    clone = learn([bags], tmp_path / "clone", algo="bc", device="cpu", overrides=quick)
+    cases = [
+        ({"reward": "best"}, "unknown reward 'best'"),
+        ({"start": "cold"}, "unknown start 'cold'"),
+        ({"sim": "gazebo"}, "unknown simulator"),
+        ({"device": "tpu"}, "unknown device"),
+        ({"world": "moon"}, "unknown world 'moon'"),
+        ({"world": demos}, "keeps no demonstrated starts"),
+        ({"run": tmp_path / "nowhere"}, "no such run directory"),
+        ({"run": clone}, r"holds no reward\.yaml"),
+        ({"overrides": ["reoptimise.rounds=3"]}, "unknown key 'reoptimise.rounds'"),
+        ({"overrides": ["reoptimise.settle=-1"]}, "settle: must be at least 0"),
+        ({"out": uninterrupted}, "exists already"),
+    ]
+    for changes, message in cases:
+        with pytest.raises(InputError, match=message) as caught:
+            transfer(**{"run": uninterrupted, "world": None, "out": tmp_path / "run", **changes})
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "run").exists(), message
+
+
+def test_policy_steps_shrink_towards_the_end(world: World) -> None:
+    torch.manual_seed(0)
+    policy = Policy(world)
+
+    def reward(state: State) -> torch.Tensor:
+        return state.landed.float()
+
+    settings = ReoptimiseSettings(iterations=8, settle=0.5, ppo=PPOSettings(throws=4, target_kl=0.02))
+    polish = Reoptimisation(BatchWorld(world), reward, policy, settings)
+    targets = []
+    while not polish.finished:
+        polish.iterate()
+        targets.append(polish.ppo.target_kl)
+    expected = [0.02] * 5 + [0.015, 0.01, 0.005]
+    assert targets == pytest.approx(expected)
