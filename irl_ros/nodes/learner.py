@@ -11,7 +11,6 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
 from irl_ros.errors import InputError
-from irl_ros.irl.run_directory import RunDirectory
 from irl_ros.msg import LearnerStatus
 from irl_ros.nodes import interface as names
 from irl_ros.nodes.base import IrlNode, run
@@ -96,7 +95,7 @@ class Learner(IrlNode):
         if self._latest["state"] == "done" and code is None:
             self._latest["state"] = "saving"  # done means: the policy is there
         if code is not None:
-            self._latest["state"] = "done" if code == 0 and RunDirectory(self.run).finished else "failed"
+            self._latest["state"] = "failed" if code else "done"
             self._message = self.process.complaint() if code else ""
         if news or code is not None:
             self._publish()

@@ -106,7 +106,7 @@ class Recorder(IrlNode):
             when, cdr = self._latest[self._topics[name]]
             # the target holds from before; the arm's state is the one the throw starts from
             self._tape.add(now if name == names.TARGET else when, self._topics[name], cdr)
-        self._announce(EpisodeEvent.START)
+        self._events.publish(self._event(EpisodeEvent.START))
         return _answer(response, True, f"episode {self.episode}")
 
     def _missing(self) -> list[str]:
@@ -126,14 +126,14 @@ class Recorder(IrlNode):
         if self._tape is None:
             return _answer(response, False, "no episode is open")
         self._tape = None
-        self._announce(EpisodeEvent.DISCARD)
+        self._events.publish(self._event(EpisodeEvent.DISCARD))
         return _answer(response, True, f"episode {self.episode} discarded")
 
     def _save(self, ended_by: str) -> tuple[bool, str]:
         error = self._landing_error()
         outcome = "success" if error <= HIT else "failure"
         landed = f"{100 * error:.1f} cm from the target" if np.isfinite(error) else "did not land"
-        self._announce(EpisodeEvent.STOP, outcome=outcome, ended_by=ended_by, notes=landed)
+        stop = self._event(EpisodeEvent.STOP, outcome=outcome, ended_by=ended_by, notes=landed)
         tape, self._tape = self._tape, None
         try:
             self.last_bag = tape.save(
@@ -142,6 +142,7 @@ class Recorder(IrlNode):
         except InputError as fault:
             self.get_logger().error(str(fault))
             return False, str(fault)
+        self._events.publish(stop)  # who hears it may read the bag
         self.saved, self.hits = self.saved + 1, self.hits + (error <= HIT)
         self.get_logger().info(f"{self.last_bag}: {outcome}, {landed}")
         return True, f"{self.last_bag}: {outcome}, {landed}"
@@ -163,16 +164,17 @@ class Recorder(IrlNode):
         if len(values) and values[0] > 0.0:
             simulated = self._clock_ticks.at(when) if self._clock_ticks else None
             self._released = when if simulated is None else simulated
-            self._announce(EpisodeEvent.RELEASE, stamp=self._released)
+            self._events.publish(self._event(EpisodeEvent.RELEASE, stamp=self._released))
 
-    def _announce(self, event: int, stamp: int | None = None, **facts: str) -> None:
+    def _event(self, event: int, stamp: int | None = None, **facts: str) -> EpisodeEvent:
+        """An event of the open episode, which goes onto its tape."""
         message = EpisodeEvent(episode=self.episode, event=event, operator_name=self._who, **facts)
         message.header.stamp = self.get_clock().now().to_msg()
         if stamp is not None:
             message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 1_000_000_000)
-        self._events.publish(message)
         if self._tape is not None:
             self._tape.add(time.time_ns(), self._topics[names.EPISODE], serialize_message(message))
+        return message
 
     def _on_watch(self) -> None:
         if self._tape is not None and self.seconds() - self._opened > self._limit:

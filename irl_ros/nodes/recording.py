@@ -24,13 +24,13 @@ def record(out: Path, episodes: int, world: str, seed: int) -> int:
     load_world(world)
     check_folder(out)
     before = recorded(out)
-    with Session("irl_ros_record") as session:
-        try:
+    try:
+        with Session("irl_ros_record") as session:
             hits = record_episodes(session, out, episodes, world, seed, skip=before)
-        except KeyboardInterrupt:
-            kept = recorded(out) - before
-            print(f"\n{kept} of {episodes} episodes are in {out}; --episodes {episodes - kept} adds the rest")
-            raise
+    except KeyboardInterrupt:
+        kept = recorded(out) - before
+        print(f"\n{kept} of {episodes} episodes are in {out}; --episodes {episodes - kept} adds the rest")
+        raise
     print(f"{episodes} episodes in {out}, {hits / episodes:.0%} of them within 10 cm of the target")
     return 0
 

@@ -1,0 +1,106 @@
+"""Launch files against the nodes they start. `launch` has no wheel, so most of this reads syntax trees."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from irl_ros import cli
+from irl_ros.nodes.__main__ import NODES
+from irl_ros.resources import SOURCE_ROOT
+
+FILES = sorted((SOURCE_ROOT / "launch").glob("*.launch.py"))
+
+
+def calls(path: Path, function: str) -> list[ast.Call]:
+    found = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+    return [c for c in found if isinstance(c.func, ast.Name) and c.func.id == function]
+
+
+def keyword(call: ast.Call, name: str) -> ast.expr | None:
+    return next((k.value for k in call.keywords if k.arg == name), None)
+
+
+def arguments(path: Path) -> dict[str, ast.Call]:
+    return {ast.literal_eval(c.args[0]): c for c in calls(path, "DeclareLaunchArgument")}
+
+
+def declared_parameters(node: str) -> set[str]:
+    """Names that a node's source declares by self.parameter(...)."""
+    tree = ast.parse((SOURCE_ROOT / "irl_ros" / "nodes" / f"{node}.py").read_text())
+    found = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
+    return {ast.literal_eval(c.args[0]) for c in found if c.func.attr == "parameter"} | {"use_sim_time"}
+
+
+def parameter_keys(node: ast.Call, tree: ast.Module) -> set[str]:
+    """Keys of the dictionaries in a Node's `parameters`; a name stands for the dictionary assigned to it."""
+    assigned = {
+        t.id: s.value
+        for s in ast.walk(tree)
+        if isinstance(s, ast.Assign)
+        for t in s.targets
+        if isinstance(t, ast.Name)
+    }
+    keys: set[str] = set()
+    for item in keyword(node, "parameters").elts:
+        table = assigned[item.id] if isinstance(item, ast.Name) else item
+        for key, value in zip(table.keys, table.values, strict=True):
+            # **{name: … for name in texts}
+            keys |= (
+                {ast.literal_eval(key)}
+                if key
+                else set(ast.literal_eval(assigned[value.generators[0].iter.id]))
+            )
+    return keys
+
+
+def test_all_five_are_there():
+    assert [p.name.removesuffix(".launch.py") for p in FILES] == ["demo", "deploy", "learn", "record", "sim"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_every_argument_is_described_and_every_one_used_is_declared(path):
+    declared = arguments(path)
+    for name, call in declared.items():
+        assert len(ast.literal_eval(keyword(call, "description"))) > 5, name
+        assert keyword(call, "default_value") is not None, f"{name} would have to be given"
+    used = {a.value for c in calls(path, "LaunchConfiguration") if isinstance(a := c.args[0], ast.Constant)}
+    assert used <= set(declared)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_nodes_exist_and_have_the_parameters_they_are_given(path):
+    tree = ast.parse(path.read_text())
+    for node in calls(path, "Node"):
+        executable = ast.literal_eval(keyword(node, "executable"))
+        assert ast.literal_eval(keyword(node, "package")) == "irl_ros"
+        assert executable in NODES
+        assert parameter_keys(node, tree) <= declared_parameters(executable)
+
+
+def test_the_demos_arguments_are_options_of_the_verb():
+    demo = next(p for p in FILES if p.name == "demo.launch.py")
+    options = [x for name in arguments(demo) for x in (f"--{name}", "1")]
+    assert cli.parser().parse_args(["demo", *options]).verb == "demo"
+
+
+def test_included_files_exist_and_take_the_arguments_they_are_given():
+    for path in FILES:
+        for include in calls(path, "IncludeLaunchDescription"):
+            texts = [n.value for n in ast.walk(include) if isinstance(n, ast.Constant)]
+            other = path.parent / next(t for t in texts if str(t).endswith(".launch.py"))
+            given = keyword(include, "launch_arguments").func.value
+            assert {ast.literal_eval(k) for k in given.keys} <= set(arguments(other))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_launch_itself_accepts_the_file(path):
+    pytest.importorskip("launch_ros", reason="launch comes with a sourced ROS, not from wheels")
+    from launch import LaunchContext
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+    description = PythonLaunchDescriptionSource(str(path)).get_launch_description(LaunchContext())
+    shown = {a.name for a, _ in description.get_launch_arguments_with_include_launch_description_actions()}
+    assert shown == set(arguments(path))
