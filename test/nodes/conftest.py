@@ -39,9 +39,10 @@ def sample() -> Path:
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A RUN with a small clone of the sample throws: not good, but it throws."""
     world, run = load_world(), tmp_path_factory.mktemp("run")
+    torch.set_num_threads(1)  # small networks; on a busy machine more are five times slower
     torch.manual_seed(0)
-    policy = Policy(world, PolicySettings(hidden=(48, 48)))
-    clone(policy, load_demonstrations(SAMPLE, world).throws, BCSettings(steps=250, batch=128))
+    policy = Policy(world, PolicySettings(hidden=(64, 64)))
+    clone(policy, load_demonstrations(SAMPLE, world).throws, BCSettings(steps=400, batch=128))
     policy.save(run)
     return run
 
