@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from irl_ros.errors import InputError
@@ -36,7 +36,8 @@ def weights_sha256(module: nn.Module) -> str:
 
 def save_weights(module: nn.Module, path: Path) -> None:
     """Write a module's parameters and buffers as safetensors."""
-    save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, path)
+    # safetensors' own save_file makes files that only their owner can read
+    path.write_bytes(save({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}))
 
 
 def load_weights(module: nn.Module, path: Path, sha256: str | None = None) -> None:

@@ -168,9 +168,12 @@ class HabitSearch:
 
     def _motion(self, swing: Swing) -> tuple[Tensor, Tensor]:
         """Joint positions and velocities at the ticks, [N, 3, K, n]: a stick ends at the velocity limit."""
-        parts = (x[..., self.joints] for x in (swing.amplitude, swing.start, swing.duration))
+        amplitude, start, duration = (
+            x[..., self.joints] for x in (swing.amplitude, swing.start, swing.duration)
+        )
+        moving = Swing(swing.home, amplitude, start, duration, swing.release)
         qd = torch.zeros(*swing.release.shape, len(self._ticks), len(self.home))
-        qd[..., self.joints] = Swing(swing.home, *parts, swing.release).velocities(self._ticks)
+        qd[..., self.joints] = moving.velocities(self._ticks)
         qd = torch.minimum(torch.maximum(qd, -self.velocity), self.velocity)
         still = torch.zeros_like(qd[..., :1, :])
         qd = torch.cat((still, qd), -2)  # at a tick the arm has been through the commands of those before it

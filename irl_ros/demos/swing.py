@@ -65,8 +65,8 @@ class Swing:
 
     def velocities(self, times: Tensor) -> Tensor:
         """Joint velocities at the same times [K] for every swing, rad/s, [..., K, n]."""
-        parts = (x[..., None, :, :] for x in (self.amplitude, self.start, self.duration))
-        return Swing(self.home, *parts, self.release).velocity(times)
+        amplitude, start, duration = (x[..., None, :, :] for x in (self.amplitude, self.start, self.duration))
+        return Swing(self.home, amplitude, start, duration, self.release).velocity(times)
 
     def acceleration(self, t: Tensor) -> Tensor:
         """Joint accelerations at time t [...], rad/s², [..., n]."""

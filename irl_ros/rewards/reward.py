@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -82,7 +82,8 @@ def load_reward(run: str | Path, world: World | None = None, device: torch.devic
     description = load_yaml(path)
     try:
         settings = build(RewardSettings, description["settings"], path, "settings.")
-        keys = {k: v for k, v in description["learned_in"].items() if k != "name"}
+        keys = dict(description["learned_in"])
+        name = keys.pop("name")
     except KeyError as error:
         raise InputError(
             path, f"lacks the key {error}", "write the bundle again with `irl-ros learn`"
@@ -91,6 +92,6 @@ def load_reward(run: str | Path, world: World | None = None, device: torch.devic
         if isinstance(error, InputError):
             raise
         raise InputError(path, "is damaged", "write the bundle again with `irl-ros learn`") from None
-    reward = Reward(world or load_world(keys), settings)
+    reward = Reward(world or replace(load_world(keys), name=name), settings)
     load_weights(reward, run / "reward.safetensors", description.get("sha256"))
     return reward.to(device).eval().requires_grad_(False)
