@@ -67,7 +67,7 @@ from pathlib import Path
 from irl_ros.nodes.session import Session
 with Session("parent", Path(sys.argv[1])) as session:
     child = session.start("recorder", out=sys.argv[1] + "/demos")
-    session.until((Path(sys.argv[1]) / "recorder.log").exists, 60, "no recorder")
+    session.ask("recorder/stop_episode")  # it is up
     print(child.process.pid, flush=True)
     time.sleep(600)
 """
