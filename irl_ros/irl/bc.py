@@ -50,6 +50,7 @@ def clone(policy: Policy, demonstrations: Throws, settings: BCSettings) -> list[
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        policy.keep_within_bounds()
         schedule.step()
         losses.append(float(loss.detach()))
     return losses

@@ -78,6 +78,11 @@ class Policy(nn.Module):
         """log σ_θ of the joint velocities, inside its bounds, [n]."""
         return self.log_std.clamp(*self.settings.log_std_bounds)
 
+    @torch.no_grad()
+    def keep_within_bounds(self) -> None:
+        """For after a gradient step: log σ_θ outside its bounds would get no gradient that brings it back."""
+        self.log_std.clamp_(*self.settings.log_std_bounds)
+
     def sample(self, observation: Tensor) -> Tensor:
         """An action [..., n + 1]; the release entry is −1 or +1."""
         mean, log_std, logit = self.distribution(observation)

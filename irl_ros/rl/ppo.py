@@ -196,6 +196,7 @@ class PPO:
         loss.backward()
         nn.utils.clip_grad_norm_([*self.policy.parameters(), *self.value.parameters()], s.max_grad_norm)
         self.optimizer.step()
+        self.policy.keep_within_bounds()
         with torch.no_grad():
             kl = (ratio - 1 - log_ratio).mean()  # Schulman's k3 estimate
         return tuple(float(x.detach()) for x in (kl, policy_loss, value_loss, entropy.mean()))  # type: ignore[return-value]

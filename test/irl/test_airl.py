@@ -173,6 +173,29 @@ def test_the_best_discriminator_knows_the_density_ratio(game_of: Callable[..., A
     assert 5 * (g[0] - g[1]) == pytest.approx(math.log(0.8 / 0.3 * 0.7 / 0.2) + 0.72, abs=0.3)
 
 
+def test_half_of_the_samples_are_todays_policys(
+    game_of: Callable[..., AIRL], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def spy(batch: Transitions, samplers: list[Sampler], weights: Tensor) -> Tensor:
+        seen.append((batch, weights))
+        return log_mixture(batch, samplers, weights)
+
+    monkeypatch.setattr("irl_ros.irl.airl.log_mixture", spy)
+    game = game_of(discriminator_steps=1, batch=4000)
+    for i, sampler in enumerate(game.samplers):
+        sampler.samples = dataclasses.replace(
+            sampler.samples, features=torch.full_like(sampler.samples.features, float(i))
+        )
+    game.train_discriminator(game.samplers)  # of four the last is taken for today's
+    (batch, weights) = seen[0]
+    torch.testing.assert_close(weights, torch.tensor([1 / 6, 1 / 6, 1 / 6, 1 / 2]))
+    assert len(batch) == 8000
+    drawn = batch.features[4000:, 0].long().bincount() / 4000
+    torch.testing.assert_close(drawn, weights, atol=0.03, rtol=0)
+
+
 def test_demonstrations_of_the_policy_itself_teach_nothing(game_of: Callable[..., AIRL]) -> None:
     """At the game's end p_demo = p_sample: D is ½ everywhere and f is log π (Fu et al. 2018, §3)."""
     game = game_of(
@@ -273,8 +296,11 @@ def test_the_game_ends_when_the_policy_scores_what_the_demonstrations_score(
 def test_it_plays_on_where_it_is_told_to(game_of: Callable[..., AIRL]) -> None:
     game = game_of(learning_rate=0.0, least=0, iterations=2, discriminator_steps=1, stop_at_match=False)
     nearness(game)
+    worst = torch.ones_like(game.demonstrations.features)
+    game.demonstrations = dataclasses.replace(game.demonstrations, features=worst)
     while not game.finished:
-        game.iterate()
+        figures = game.iterate()
+    assert figures["reward_mean"] >= figures["reward_demonstrations"]
     assert game.round == 2 and not game.matched
 
 

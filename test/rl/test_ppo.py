@@ -127,6 +127,19 @@ def test_where_the_clip_holds_there_is_nothing_to_gain(policy: Policy, rollout: 
     assert not torch.equal(before["log_std"], policy.log_std)
 
 
+def test_noise_at_its_bound_can_come_back(policy: Policy, rollout: Rollout) -> None:
+    ppo = PPO(policy, PPOSettings(entropy=0.0))
+    ppo.optimizer = torch.optim.SGD([policy.log_std], lr=0.5)
+    obs, held = rollout.observations[:, 0], rollout.throws.states.held[:, 0]
+    mean = policy.distribution(obs)[0].detach()
+    likely = torch.cat((mean, -torch.ones(16, 1)), -1)
+    for action, bound in ((likely, -3.0), (likely + 5.0, 0.0)):  # steady hands pay, then wild ones
+        for _ in range(40):
+            old = policy.log_prob(obs, action, held).detach()
+            ppo._step(obs, action, held, old, torch.ones(16), torch.zeros(16))
+        assert torch.equal(policy.log_std, torch.full((7,), bound))
+
+
 def test_reported_kl_is_that_of_the_distributions(simulator: BatchWorld, policy: Policy) -> None:
     rollout = collect(simulator, policy, 400)
     obs, held = rollout.observations[:, :-1].flatten(0, 1), rollout.throws.states.held[:, :-1].flatten()
