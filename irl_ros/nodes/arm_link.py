@@ -82,6 +82,11 @@ class ArmLink:
         return bool(np.abs(q - self.world.home).max() < _HOME and np.abs(qd).max() < _HOME)
 
     @property
+    def ready(self) -> bool:
+        """A throw may begin."""
+        return self.connected and self.at_home
+
+    @property
     def stale(self) -> bool:
         """No joint state came for too long."""
         return self.reading is None or self._node.seconds() - self.reading.received > self.filter.max_age

@@ -13,7 +13,8 @@ from nav_msgs.msg import Odometry
 
 from irl_ros.evaluation.evaluate import unseen
 from irl_ros.nodes import interface as names
-from irl_ros.nodes.recording import Progress
+from irl_ros.nodes.policy import READY
+from irl_ros.nodes.recording import LOCKSTEP_MAX_AGE, Progress
 from irl_ros.nodes.session import LIMIT, Session
 from irl_ros.sim import load_world
 
@@ -37,11 +38,12 @@ def deploy(session: Session, run: Path, out: Path, throws: int, world: str, seed
     aim = session.node.create_publisher(PointStamped, names.TARGET, names.LATCHED)
     arm = session.start("sim_arm", world=world, real_time_factor=0.0)
     recorder = session.start("recorder", world=world, out=str(out), operator_name="policy")
-    policy = session.start("policy", run=str(run), world=world, enabled=True, max_age=0.5)
+    policy = session.start("policy", run=str(run), world=world, enabled=True, max_age=LOCKSTEP_MAX_AGE)
+    aim.publish(_point(targets[0]))
+    session.until(lambda: figures.line == READY, LIMIT, "the policy was not ready")
     for target in targets:
         aim.publish(_point(target))
-        session.demand("sim_arm/reset")
-        _patiently(session, "recorder/start_episode")
+        _prepare(session)
         session.demand("policy/throw")
         ball.wait()
         session.demand("recorder/stop_episode")
@@ -75,31 +77,32 @@ class PolicyFigures:
     """What the policy node says of itself on /diagnostics.
 
     Attributes:
+        line: what it is doing; READY before a throw.
         throws: made so far.
         latency: `latency_ms_p50`, `latency_ms_p99`.
     """
 
     def __init__(self, session: Session) -> None:
-        self.throws, self.latency = 0, {}
+        self.line, self.throws, self.latency = "", 0, {}
         session.node.create_subscription(DiagnosticArray, names.DIAGNOSTICS, self._on_report, 10)
 
     def _on_report(self, report: DiagnosticArray) -> None:
         for status in report.status:
+            if status.name != "policy":
+                continue
             values = {v.key: v.value for v in status.values}
-            if "latency_ms_p50" in values:
-                self.throws = int(values["throws"])
-                self.latency = {k: float(v) for k, v in values.items() if k.startswith("latency_ms")}
+            self.line, self.throws = status.message, int(values["throws"])
+            self.latency = {k: float(v) for k, v in values.items() if k.startswith("latency_ms")}
 
 
-def _patiently(session: Session, service: str) -> None:
-    """The recorder refuses while a topic is missing; just after start that is only a matter of time."""
-    answers: list[tuple[bool, str]] = []
+def _prepare(session: Session) -> None:
+    """A new ball, and a recorder that runs: it refuses while a topic is missing, as just after start."""
 
-    def accepted() -> bool:
-        answers.append(session.ask(service))
-        return answers[-1][0]
+    def recording() -> bool:
+        session.demand("sim_arm/reset")
+        return session.ask("recorder/start_episode")[0]
 
-    session.until(accepted, LIMIT, f"{service} was refused")
+    session.until(recording, LIMIT, "the recorder refused")
 
 
 def _point(target: torch.Tensor) -> PointStamped:

@@ -71,21 +71,27 @@ class Operator(IrlNode):
 
     async def _episode(self, plan: Plan) -> None:
         self._aim(plan.target)
-        if self._reset is not None:
-            await self._ask(self._reset)
-        await self.until(
-            lambda: self.link.connected and self.link.at_home, PATIENCE, "the arm was not at home"
-        )
-        if self._record:
-            await self._start_recording()
+        await self._prepare()
         await self._throw(plan)
         if self._record:
             await self._ask(self._record["stop"])
 
-    async def _start_recording(self) -> None:
-        """The recorder refuses while a topic is missing; just after start that is only a matter of time."""
+    async def _prepare(self) -> None:
+        """A new ball in the hand of an arm at home, and a recorder that runs.
+
+        The recorder refuses while a topic is missing: just after start, only a matter of time. The arm
+        is reset again then: in lock-step it has stood still since, and its state is no longer fresh.
+        """
         end = self.seconds() + PATIENCE
-        while not (answer := await self._record["start"].call_async(Trigger.Request())).success:
+        while True:
+            if self._reset is not None:
+                await self._ask(self._reset)
+            await self.until(lambda: self.link.ready, PATIENCE, "the arm was not at home")
+            if not self._record:
+                return
+            answer = await self._record["start"].call_async(Trigger.Request())
+            if answer.success:
+                return
             if self.seconds() > end:
                 raise RuntimeError(f"{self._record['start'].srv_name}: {answer.message}")
             await self.sleep(0.1)

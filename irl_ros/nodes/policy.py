@@ -27,6 +27,9 @@ from irl_ros.sim.state import State
 
 _EARLY = 0.25  # of a control period; a state that comes this much early still makes its control step
 
+READY = "ready"
+"""On /diagnostics: the next ~/throw will throw."""
+
 
 class PolicyNode(IrlNode):
     """One throw for each call of ~/throw: the horizon's control steps, then to rest."""
@@ -141,7 +144,7 @@ class PolicyNode(IrlNode):
         self.link.close()
 
     def status(self) -> tuple[bool, str, Mapping[str, Any]]:
-        line = "throwing" if self._over else "ready" if self._enabled else "not enabled"
+        line = "throwing" if self._over else self._refusal() or READY
         figures: dict[str, Any] = {"throws": self.throws, "policy_sha256": self.policy.sha256}
         if self._latency_ms:
             p50, p99 = np.percentile(self._latency_ms, (50, 99))

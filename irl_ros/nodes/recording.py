@@ -11,6 +11,8 @@ from irl_ros.nodes import interface as names
 from irl_ros.nodes.session import LIMIT, Session
 from irl_ros.sim import load_world
 
+LOCKSTEP_MAX_AGE = 5.0
+"""Oldest joint state to act on, s (wall): a world in lock-step stands still while it waits."""
 _EPISODE_LIMIT = 60.0  # s (wall) that a simulated throw may take on a busy machine
 
 
@@ -49,7 +51,9 @@ def record_episodes(session: Session, out: Path, episodes: int, world: str, seed
     progress = Progress(session, episodes)
     arm = session.start("sim_arm", world=world, real_time_factor=0.0)
     recorder = session.start("recorder", world=world, out=str(out), operator_name="synthetic")
-    operator = session.start("operator", world=world, episodes=episodes, seed=seed, skip=skip)
+    operator = session.start(
+        "operator", world=world, episodes=episodes, seed=seed, skip=skip, max_age=LOCKSTEP_MAX_AGE
+    )
     session.finish(operator, LIMIT + episodes * _EPISODE_LIMIT)
     session.until(lambda: progress.done == episodes, LIMIT, "the recorder did not report every episode")
     progress.close()
