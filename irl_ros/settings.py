@@ -58,28 +58,52 @@ def at_least(settings: Any, bound: float, *names: str) -> None:
             raise ValueError(f"{name}: must be at least {bound:g}, found {getattr(settings, name)}")
 
 
-def build(cls: type[T], data: Mapping[str, Any], where: object, prefix: str = "") -> T:
+def build(cls: type[T], data: Mapping[str, Any], where: object, prefix: str = "", base: T | None = None) -> T:
     """An instance of the dataclass `cls` from a mapping, checking names and types on the way.
 
     Values are converted only where nothing is lost (int to float, list to tuple).
+
+    Args:
+        cls: which dataclass.
+        data: some or all of its keys.
+        where: file or argument that errors name.
+        prefix: of the keys that errors name.
+        base: gives what `data` leaves out; default: the defaults of `cls`. A field that is a dataclass itself
+            is built on the default it has in `cls`, which need not be that of its own class.
 
     Raises:
         InputError: an unknown key, a value of the wrong type, or a value `cls` itself refuses.
     """
     hints = typing.get_type_hints(cls)
     fields = {f.name for f in dataclasses.fields(cls) if f.init}  # type: ignore[arg-type]
-    values = {}
+    defaults = _defaults(cls) if base is None else {name: getattr(base, name) for name in fields}
+    values = {} if base is None else dict(defaults)
     for key, value in data.items():
         if key not in fields:
             problem, cure = unknown_name("key", f"{prefix}{key}", [f"{prefix}{f}" for f in fields])
             raise InputError(where, problem, cure)
-        values[key] = _convert(hints[key], value, where, f"{prefix}{key}")
+        if dataclasses.is_dataclass(hints[key]) and isinstance(value, Mapping):
+            hint, default = typing.cast(type, hints[key]), defaults.get(key)
+            values[key] = build(hint, value, where, f"{prefix}{key}.", default)
+        else:
+            values[key] = _convert(hints[key], value, where, f"{prefix}{key}")
     try:
         return cls(**values)
     except InputError:
         raise
     except (TypeError, ValueError) as error:
         raise InputError(where, f"{prefix.rstrip('.')}: {error}" if prefix else str(error)) from None
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    """The defaults of the fields that have one."""
+    found = {}
+    for f in dataclasses.fields(cls):
+        if f.default is not dataclasses.MISSING:
+            found[f.name] = f.default
+        elif f.default_factory is not dataclasses.MISSING:
+            found[f.name] = f.default_factory()
+    return found
 
 
 def override(data: dict[str, Any], assignments: list[str]) -> dict[str, Any]:

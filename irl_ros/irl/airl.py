@@ -150,7 +150,7 @@ class AIRL:
             policy_score = float(self.reward.of_features(current.samples.features).mean())
             expert_score = float(self.reward.of_features(self.demonstrations.features).mean())
         self.matched = s.stop_at_match and self.round >= s.least and policy_score >= expert_score
-        return figures | {"reward_mean": policy_score, "reward_demonstrations": expert_score} | hits(rollout)
+        return figures | {"reward_mean": policy_score, "reward_demonstrations": expert_score} | rollout.hits
 
     def f(self, batch: Transitions) -> Tensor:
         """f_ψ(s, s') in the discriminator's scale and up to its constant, [K] (eq. 4)."""
@@ -265,9 +265,3 @@ def background_policies(policy: Policy) -> list[Policy]:
         variant(release_rate=None, noise=3.0),
         variant(release_rate=0.05, noise=6.0, swing=0.0),
     ]
-
-
-def hits(rollout: Rollout) -> dict[str, float]:
-    """Hit rates of the exploring policy, for the log. Learning does not use them."""
-    error = rollout.throws.outcome.error
-    return {"explore_hit_10cm": float((error <= 0.10).float().mean())}

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from irl_ros.irl.airl import hits
 from irl_ros.rewards.shaping import ReleasePotential
 from irl_ros.rl.policy import Policy
 from irl_ros.rl.ppo import PPO, PPOSettings, Starts, collect
@@ -70,7 +69,7 @@ class Reoptimisation:
         self.ppo.target_kl = s.ppo.target_kl * min(1.0, left / s.settle) if s.settle > 0 else s.ppo.target_kl
         figures = self.ppo.update(rollout, reward + self.release(states))
         self.round += 1
-        return figures | {"reward_mean": float(reward.mean())} | hits(rollout)
+        return figures | {"reward_mean": float(reward.mean())} | rollout.hits
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a later `load_state_dict` needs to go on as if never stopped."""

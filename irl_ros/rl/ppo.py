@@ -64,6 +64,11 @@ class Rollout:
     observations: Tensor
     log_prob: Tensor
 
+    @property
+    def hits(self) -> dict[str, float]:
+        """Hit rate of the exploring policy, for the log. Learning does not use it."""
+        return {"explore_hit_10cm": float((self.throws.outcome.error <= 0.10).float().mean())}
+
 
 @torch.no_grad()
 def collect(

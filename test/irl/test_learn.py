@@ -13,10 +13,12 @@ import yaml
 from irl_ros.demos.demonstrations import load_demonstrations
 from irl_ros.demos.throws_bag import write_throws
 from irl_ros.errors import InputError
-from irl_ros.irl.learn import learn
+from irl_ros.irl.learn import LearnSettings, learn
 from irl_ros.irl.run_directory import read_metrics
+from irl_ros.irl.transfer import TransferSettings
 from irl_ros.rewards.reward import load_reward
 from irl_ros.rl.policy import load_policy
+from irl_ros.settings import as_dict, build, override
 from irl_ros.sim import Throws, World, load_world
 
 
@@ -151,6 +153,17 @@ def test_a_config_file_and_overrides_on_top(bags: Path, tmp_path: Path, quick: t
     settings = yaml.safe_load((run / "run.yaml").read_text())["settings"]
     assert settings["bc"]["steps"] == 2 and settings["bc"]["batch"] == 32
     assert load_policy(run).net[0].out_features == 16
+
+
+def test_one_override_changes_one_setting() -> None:
+    """Settings nested in others keep the defaults they have there, which are not those of their own class."""
+    for cls, key in ((LearnSettings, "polish.ppo.throws"), (TransferSettings, "reoptimise.ppo.throws")):
+        changed = as_dict(build(cls, override({}, [f"{key}=7"]), "--set"))
+        expected = override(as_dict(cls()), [f"{key}=7"])
+        assert changed == expected != as_dict(cls())
+    settings = build(TransferSettings, {"reoptimise": {"settle": 0.1}, "policy": {"hidden": [8]}}, "--set")
+    assert settings.reoptimise.iterations == TransferSettings().reoptimise.iterations
+    assert settings.policy.log_std == TransferSettings().policy.log_std
 
 
 def test_one_world_one_robot(world: World, operator_throws: Throws, tmp_path: Path) -> None:
