@@ -139,23 +139,19 @@ def _demos(o: argparse.Namespace) -> int:
 
 
 def _add_learn(verbs: Any) -> None:
-    p = _verb(
-        verbs,
-        "learn",
-        _learn,
-        "learn a reward and a policy from bags",
-        "runs/demo/demos --out runs/mine --seed 1",
-    )
+    example = "runs/demo/demos --out runs/mine --seed 1"
+    p = _verb(verbs, "learn", _learn, "learn a reward and a policy from bags", example)
     _add_paths(p)
+    p.add_argument("--out", type=Path, required=True, help="the RUN folder to write")
     p.add_argument("--algo", default="airl", help="algorithm (%(default)s)")
-    _add_world(p, None)
+    _add_world(p, "default")
     _add_learning(p)
 
 
 def _learn(o: argparse.Namespace) -> None:
     from irl_ros.irl.learn import learn
 
-    _finish(learn(o.paths, o.out, algo=o.algo, world=o.world, **_learning(o)))
+    learn(o.paths, o.out, algo=o.algo, world=o.world, **_learning(o))
 
 
 def _add_evaluate(verbs: Any) -> None:
@@ -188,23 +184,21 @@ def _evaluate(o: argparse.Namespace) -> None:
 
 
 def _add_transfer(verbs: Any) -> None:
+    example = "runs/demo/learned --world weak_wrist --out runs/weak"
     p = _verb(
-        verbs,
-        "transfer",
-        _transfer,
-        "a fresh policy in another world, from the frozen reward",
-        "runs/demo/learned --world weak_wrist --out runs/weak",
+        verbs, "transfer", _transfer, "a fresh policy in another world, from the frozen reward", example
     )
     _add_run(p)
-    _add_world(p, None, required=True)
+    _add_world(p, None)
+    p.add_argument("--out", type=Path, required=True, help="the RUN folder to write")
     p.add_argument(
-        "--reward", choices=("learned", "true"), default="learned", help="what to optimise (%(default)s)"
+        "--reward", choices=("learned", "true"), default="learned", help="to optimise (%(default)s)"
     )
     p.add_argument(
         "--start",
         choices=("fresh", "warm"),
         default="fresh",
-        help="untrained or the old policy (%(default)s)",
+        help="untrained, or the old policy (%(default)s)",
     )
     _add_learning(p)
 
@@ -212,32 +206,7 @@ def _add_transfer(verbs: Any) -> None:
 def _transfer(o: argparse.Namespace) -> None:
     from irl_ros.irl.transfer import transfer
 
-    _finish(transfer(o.run_dir, o.world, o.out, reward=o.reward, start=o.start, **_learning(o)))
-
-
-def _add_learning(p: argparse.ArgumentParser) -> None:
-    """What learn and transfer take alike."""
-    p.add_argument("--out", type=Path, required=True, help="the RUN folder to write")
-    p.add_argument(
-        "--sim", choices=("batch", "pybullet"), default="batch", help="world to learn in (%(default)s)"
-    )
-    _add_device(p)
-    _add_seed(p)
-    p.add_argument("--config", type=Path, help="YAML of learning settings")
-    _add_set(p)
-    p.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-
-
-def _learning(o: argparse.Namespace) -> dict[str, Any]:
-    keys = ("sim", "device", "seed", "config", "overrides", "resume")
-    return {key: getattr(o, key) for key in keys}
-
-
-def _finish(run: Path) -> None:
-    from irl_ros.evaluation.report import write_report
-
-    report = write_report(run, sim="batch")
-    print(f"{run} holds the policy and the reward; {report} shows them\nnext: irl-ros evaluate {run}")
+    transfer(o.run_dir, o.world, o.out, reward=o.reward, start=o.start, **_learning(o))
 
 
 def _add_report(verbs: Any) -> None:
@@ -283,17 +252,28 @@ def _add_run(p: argparse.ArgumentParser) -> None:
     p.add_argument("run_dir", type=Path, metavar="RUN", help="folder that learn or transfer wrote")
 
 
-def _add_world(p: argparse.ArgumentParser, default: str | None, required: bool = False) -> None:
-    note = default or ("must be given" if required else "default: the one of the RUN")
-    p.add_argument("--world", default=default, required=required, help=f"name or YAML of the world ({note})")
+def _add_world(p: argparse.ArgumentParser, default: str | None) -> None:
+    p.add_argument(
+        "--world", default=default, help=f"name or YAML of the world ({default or 'that of the RUN'})"
+    )
 
 
 def _add_seed(p: argparse.ArgumentParser) -> None:
     p.add_argument("--seed", type=_natural, default=0, help="same seed, same result (%(default)s)")
 
 
-def _add_device(p: argparse.ArgumentParser) -> None:
+def _add_learning(p: argparse.ArgumentParser) -> None:
+    """What learn and transfer have in common."""
+    p.add_argument("--sim", choices=("batch", "pybullet"), default="batch", help="simulator (%(default)s)")
     p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
+    _add_seed(p)
+    p.add_argument("--config", type=Path, help="YAML of settings")
+    _add_set(p)
+    p.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+
+
+def _learning(o: argparse.Namespace) -> dict[str, Any]:
+    return {key: getattr(o, key) for key in ("sim", "device", "seed", "config", "overrides", "resume")}
 
 
 def _add_set(p: argparse.ArgumentParser) -> None:

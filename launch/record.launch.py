@@ -1,4 +1,7 @@
-"""Record a synthetic operator, on a simulated arm or (sim:=false) on yours. Ends with the last throw."""
+"""Record throws: of a synthetic operator on a simulated arm, or (sim:=false) of a person on yours.
+
+With sim:=false only the recorder starts: call recorder/start_episode and stop_episode around each throw.
+"""
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, Shutdown
@@ -29,7 +32,7 @@ ARGUMENTS = [
         "sim",
         default_value="true",
         choices=["true", "false"],
-        description="start sim_arm and use its time; false: the arm's own drivers run already",
+        description="start sim_arm and the synthetic operator; false: record what happens on your arm",
     ),
     DeclareLaunchArgument(
         "real_time_factor",
@@ -65,12 +68,12 @@ def generate_launch_description() -> LaunchDescription:
             shared,
             {
                 "out": ParameterValue(LaunchConfiguration("out"), value_type=str),
-                "operator_name": "synthetic",
+                "operator_name": ParameterValue(
+                    PythonExpression(["'synthetic' if '", sim, "' == 'true' else ''"]), value_type=str
+                ),
             },
         ],
     )
-    # a real arm has no reset service: somebody hands it the ball
-    reset = PythonExpression(["'sim_arm/reset' if '", sim, "' == 'true' else ''"])
     operator = Node(
         package="irl_ros",
         executable="operator",
@@ -83,9 +86,9 @@ def generate_launch_description() -> LaunchDescription:
                 "preset": ParameterValue(LaunchConfiguration("operator"), value_type=str),
                 "episodes": ParameterValue(LaunchConfiguration("episodes"), value_type=int),
                 "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
-                "reset": ParameterValue(reset, value_type=str),
             },
         ],
+        condition=IfCondition(sim),
         on_exit=Shutdown(reason="the operator has thrown"),
     )
     return LaunchDescription([*ARGUMENTS, arm, recorder, operator])

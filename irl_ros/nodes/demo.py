@@ -15,6 +15,7 @@ import yaml
 from irl_ros.demos.audit import describe
 from irl_ros.errors import InputError, unknown_name
 from irl_ros.evaluation.evaluate import evaluate
+from irl_ros.evaluation.report import write_report
 from irl_ros.irl.learn import ALGORITHMS, LearnSettings
 from irl_ros.irl.run_directory import RunDirectory, choose_device
 from irl_ros.msg import LearnerStatus
@@ -74,7 +75,7 @@ def demo(
         "deploy": deployed,
         "wall_s": round(time.monotonic() - started, 1),
     }
-    report = _report(run, out, summary)
+    report = write_report(run, out / "report.html", summary, out / "deployed")
     # last: where this file is, a demo is complete
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
     print(_table(summary))
@@ -175,14 +176,6 @@ def _deploy(session: Session, out: Path, s: DemoSettings) -> dict[str, Any]:
     )
     shutil.rmtree(out / "deployed", ignore_errors=True)  # an earlier, unfinished attempt of ours
     return deploy(session, out / "learned", out / "deployed", s.throws, s.world, s.seed)
-
-
-def _report(run: Path, out: Path, summary: dict[str, Any]) -> Path:
-    from irl_ros.evaluation.report import write_report
-
-    # its figures are the summary's, from PyBullet; throws for the pictures need not be made there again
-    report = write_report(run, summary=summary, deployed=out / "deployed", sim="batch")
-    return Path(shutil.copyfile(report, out / "report.html"))
 
 
 def _last_metrics(run: RunDirectory) -> dict[str, Any]:
