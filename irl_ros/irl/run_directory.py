@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from irl_ros import __version__
 from irl_ros.errors import InputError, unknown_name
@@ -105,9 +105,8 @@ class RunDirectory:
     def save_starts(self, starts: Starts) -> None:
         """Keep where throws start, for a later evaluation or transfer."""
         if starts is not None:
-            save_file(
-                {"q": starts[0].contiguous(), "qd": starts[1].contiguous()}, self.path / "starts.safetensors"
-            )
+            tensors = {"q": starts[0].contiguous(), "qd": starts[1].contiguous()}
+            (self.path / "starts.safetensors").write_bytes(save(tensors))
 
 
 def read_metrics(run: str | Path) -> list[dict[str, Any]]:
