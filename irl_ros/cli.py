@@ -35,9 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _complain(f"{name}: {error}", BAD_INPUT)
     except KeyboardInterrupt:
-        resume = "" if "--resume" in (arguments or sys.argv) else " --resume"
-        cure = f"; continue with the same command{resume}" if options.verb in ("learn", "transfer") else ""
-        return _complain(f"\n{name}: stopped{cure}", STOPPED)
+        cures = {
+            "demo": "; the same command goes on",
+            "learn": "; --resume goes on",
+            "transfer": "; --resume goes on",
+        }
+        return _complain(f"\n{name}: stopped{cures.get(options.verb, '')}", STOPPED)
     except BrokenPipeError:
         # the reader of our output (head, less) has left; Python would complain once more while flushing
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -91,7 +91,7 @@ class Learner(IrlNode):
             return
         code = self.process.exit_code  # before the last look at its news
         if news := self.process.news():
-            self._latest = news[-1]
+            self._latest = news
         if self._latest["state"] == "done" and code is None:
             self._latest["state"] = "saving"  # done means: the policy is there
         if code is not None:

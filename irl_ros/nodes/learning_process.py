@@ -27,10 +27,8 @@ class LearningProcess:
 
     def __init__(self, run: Path, arguments: Sequence[str], log: TextIO | None = None) -> None:
         self.run = Path(run)
-        self._metrics, self._read = self.run / "metrics.jsonl", 0
+        self._line = self._last_line()  # resumed: what is there was reported before
         self._last_error = ""
-        if self._metrics.is_file():  # resumed: what is there was reported before
-            self._read = self._metrics.stat().st_size
         command = [sys.executable, "-m", "irl_ros", "learn", *arguments, "--out", str(run)]
         self._process = subprocess.Popen(
             command,
@@ -48,16 +46,21 @@ class LearningProcess:
         """None while it runs; 0 done, 1 failed, 2 bad input, 130 stopped."""
         return self._process.poll()
 
-    def news(self) -> list[dict[str, Any]]:
-        """Lines of metrics.jsonl that are new since the last call."""
-        if not self._metrics.is_file():
-            return []
-        with self._metrics.open("rb") as file:
-            file.seek(self._read)
-            data = file.read()
-        whole = data[: data.rfind(b"\n") + 1]  # the last line may be half written
-        self._read += len(whole)
-        return [json.loads(line) for line in whole.splitlines()]
+    def news(self) -> dict[str, Any] | None:
+        """The newest line of metrics.jsonl where it is another than at the last call."""
+        line = self._last_line()
+        if line is None or line == self._line:
+            return None
+        self._line = line
+        return json.loads(line)
+
+    def _last_line(self) -> bytes | None:
+        """The last whole line. By content, not by offset: resuming shortens the file."""
+        try:
+            lines = (self.run / "metrics.jsonl").read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return None
+        return lines[-2] if len(lines) > 1 else None  # what follows the last newline is half written
 
     def complaint(self) -> str:
         """The last line it wrote to stderr; "" where there is none."""

@@ -26,8 +26,8 @@ from std_srvs.srv import Trigger
 
 from irl_ros.nodes.lifeline import mark
 
-LIMIT = 60.0
-"""s that a node gets to appear or to answer."""
+LIMIT = 120.0
+"""s that a node gets to appear or to answer; a busy machine may need a good part of it."""
 _PATIENCE = (10.0, 5.0)  # s after SIGINT, then after SIGTERM
 _PORT_BASE = 32768  # as ros-domain-coordinator counts, so that both keep out of each other's domains
 

@@ -14,7 +14,7 @@ from irl_ros.nodes import interface as names
 from irl_ros.nodes.session import LIMIT, Session
 from irl_ros.rl.policy import load_policy
 
-QUICK = ["bc.steps=20", "airl.ppo.throws=64", "policy.hidden=[16]"]
+QUICK = ["bc.steps=20", "airl.ppo.throws=64", "policy.hidden=[16]", "trainer.checkpoint_every=1"]
 
 
 @pytest.fixture
@@ -65,4 +65,5 @@ def test_a_signal_in_mid_learning_leaves_a_run_that_resumes(session, statuses, s
     statuses.clear()
     again = session.start("learner", simulated_time=False, resume=True, **parameters)
     session.until(lambda: any(s.state == "learning" for s in statuses), LIMIT, "it does not resume")
+    assert next(s.iteration for s in statuses if s.state == "learning") > seen.iteration
     session.stop(again)
