@@ -49,6 +49,7 @@ def world() -> World:
 @pytest.fixture(scope="session")
 def operator_throws(world: World) -> Throws:
     """Twenty throws of a fallible person; some miss."""
+    torch.set_num_threads(1)  # wider fixtures are made before one_thread
     return demonstrate(world, episodes=20, seed=0)
 
 
