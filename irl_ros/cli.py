@@ -154,7 +154,7 @@ def _add_learn(verbs: Any) -> None:
 def _learn(o: argparse.Namespace) -> None:
     from irl_ros.irl.learn import learn
 
-    learn(o.paths, o.out, algo=o.algo, world=o.world, **_learning(o))
+    _finish(learn(o.paths, o.out, algo=o.algo, world=o.world, **_learning(o)))
 
 
 def _add_evaluate(verbs: Any) -> None:
@@ -209,7 +209,15 @@ def _add_transfer(verbs: Any) -> None:
 def _transfer(o: argparse.Namespace) -> None:
     from irl_ros.irl.transfer import transfer
 
-    transfer(o.run_dir, o.world, o.out, reward=o.reward, start=o.start, **_learning(o))
+    _finish(transfer(o.run_dir, o.world, o.out, reward=o.reward, start=o.start, **_learning(o)))
+
+
+def _finish(run: Path) -> None:
+    """Leave the report in a run that learn or transfer has ended, and say what may come next."""
+    from irl_ros.evaluation.report import write_report
+
+    report = write_report(run, sim="batch")
+    print(f"{report} shows what was learned; next: irl-ros evaluate {run}")
 
 
 def _add_report(verbs: Any) -> None:
