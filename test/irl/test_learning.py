@@ -33,11 +33,13 @@ def lying(state: State, x: float, y: float) -> State:
 def assert_peaks_on_the_target(reward: Reward, state: State) -> None:
     with torch.no_grad():
         value = {d: float(reward(lying(state, d, 0.0)).mean()) for d in (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)}
-        held = dataclasses.replace(lying(state, 0.0, 0.0), landed=~state.landed, held=~state.held)
+        place, yes = lying(state, 0.0, 0.0), torch.ones_like(state.held)
+        above = place.ball_position + torch.tensor([0.0, 0.0, 0.4])
+        held = dataclasses.replace(place, ball_position=above, landed=~yes, held=yes)
         holding_on = float(reward(held).mean())
     assert list(value.values()) == sorted(value.values(), reverse=True), value
     assert value[0.0] > value[0.2] + 0.1, value
-    assert value[0.0] > holding_on
+    assert value[0.0] > holding_on, "holding the ball over the target pays more than letting it go"
 
 
 def test_from_a_persons_throws_to_a_reward_and_a_policy_that_throws_better(

@@ -14,8 +14,10 @@ from irl_ros.irl.reoptimise import Reoptimisation, ReoptimiseSettings
 from irl_ros.irl.run_directory import read_metrics
 from irl_ros.irl.transfer import transfer
 from irl_ros.rewards.reward import load_reward
+from irl_ros.rewards.shaping import ReleasePotential
+from irl_ros.rewards.true_reward import TrueReward
 from irl_ros.rl.policy import Policy, load_policy
-from irl_ros.rl.ppo import PPOSettings
+from irl_ros.rl.ppo import PPO, PPOSettings
 from irl_ros.sim import BatchWorld, State, World, load_world
 
 SHORT = ("reoptimise.iterations=2", "reoptimise.ppo.throws=16")
@@ -111,6 +113,25 @@ def test_bad_input_is_one_line_and_leaves_nothing(
             transfer(**{"run": uninterrupted, "world": None, "out": tmp_path / "run", **changes})
         assert "\n" not in str(caught.value)
         assert not (tmp_path / "run").exists(), message
+
+
+def test_the_policy_is_paid_the_reward_and_release_shaping(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    paid = []
+    update = PPO.update
+    monkeypatch.setattr(
+        PPO, "update", lambda self, r, rewards: paid.append((r, rewards)) or update(self, r, rewards)
+    )
+    reward = TrueReward(world)
+    settings = ReoptimiseSettings(iterations=1, ppo=PPOSettings(throws=4, gamma=0.98))
+    figures = Reoptimisation(BatchWorld(world), reward, Policy(world), settings).iterate()
+    ((rollout, rewards),) = paid
+    states = rollout.throws.states
+    plain = reward(states)[:, :-1]
+    torch.testing.assert_close(rewards, plain + ReleasePotential(world, reward, 0.98)(states))
+    assert figures["reward_mean"] == pytest.approx(float(plain.mean()), abs=1e-6)
 
 
 def test_policy_steps_shrink_towards_the_end(world: World) -> None:
