@@ -111,10 +111,11 @@ class LockStep:
 
     Args:
         period: control period, s (wall) while free.
-        patience: how long to wait for a command, s (wall), under command and after a reset.
+        patience: how long to wait for a command, s (wall), under command and after a reset. Long beside a
+            control period: a machine busy with other things answers late, and a throw must not differ.
     """
 
-    def __init__(self, period: float, patience: tuple[float, float] = (0.25, 10.0)) -> None:
+    def __init__(self, period: float, patience: tuple[float, float] = (2.0, 10.0)) -> None:
         self.period, self.patience = period, patience
         self.pace, self._since = Pace.FREE, 0.0
 

@@ -73,6 +73,8 @@ class Puppeteer:
         self.session.demand("sim_arm/reset")
         self.session.until(lambda: np.abs(self.joints[-1].velocity).max() == 0, LIMIT, "no reset")
         begun = self.stamp(self.joints[-1])
+        # a topic's first message may be on its way longer than the arm's; the release must not be that one
+        self.gripper.publish(Float64MultiArray(data=[0.0]))
         self._script = list(script)
         self._send()
         self.session.until(lambda: not self._script, LIMIT, "the script was not played")

@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""What each part of the learning is for: the same demonstrations, one part left out at a time.
+
+    python benchmarks/ablation.py --seeds 0,1
+
+For each variant and seed: the game alone (no polish), then a fresh policy on its frozen reward. All in
+BatchWorld, at 1,000 targets learning never saw. Prints a row as soon as it is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from unittest import mock
+
+import torch
+from torch import Tensor
+
+from irl_ros.demos.operator import demonstrate
+from irl_ros.evaluation.evaluate import EVALUATION_SEED, throw_at_unseen
+from irl_ros.irl.airl import AIRL, AIRLSettings
+from irl_ros.irl.bc import BCSettings, clone
+from irl_ros.irl.reoptimise import Reoptimisation
+from irl_ros.irl.transfer import TransferSettings, fresh_policy
+from irl_ros.rewards.reward import Reward
+from irl_ros.rewards.shaping import ReleasePotential
+from irl_ros.rewards.true_reward import TrueReward
+from irl_ros.rl.policy import Policy
+from irl_ros.settings import build
+from irl_ros.sim import BatchWorld, State, World, load_world
+
+VARIANTS: dict[str, dict[str, object]] = {
+    "as shipped": {},
+    "no background policies": {"background": False},
+    "actions not made alike": {"match_noise": False},
+    "played on for 100 rounds": {"stop_at_match": False},
+    "g sees the offset": {"reward": {"features": "offset"}},
+    "no release shaping": {},
+}
+UNSHAPED = "no release shaping"
+
+
+def hits(policy: Policy, world: World) -> str:
+    """Share of throws within 10 and 5 cm."""
+    error = throw_at_unseen(policy, BatchWorld(world), 1000, EVALUATION_SEED, None).outcome.error
+    return f"{(error <= 0.10).float().mean():6.1%} ({(error <= 0.05).float().mean():6.1%})"
+
+
+def at_target(reward: Reward, distances: tuple[float, ...]) -> str:
+    """g of a ball lying at these distances from a target straight ahead."""
+    d = torch.tensor(distances)
+    target = torch.tensor([0.9, 0.0, 0.0]).expand(len(d), 3)
+    joints, no = torch.zeros(len(d), reward.world.robot.n), torch.zeros(len(d), dtype=torch.bool)
+    ball = target + d[:, None] * torch.tensor([1.0, 0.0, 0.0])
+    state = State(joints, joints, ball, torch.zeros_like(ball), target, no, ~no, torch.ones_like(d))
+    with torch.no_grad():
+        return " ".join(f"{g:5.2f}" for g in reward(state).tolist())
+
+
+def reoptimised(reward: Callable[[State], Tensor], world: World, seed: int) -> str:
+    """Hits of a fresh policy on a frozen reward."""
+    torch.manual_seed(1000 + seed)
+    settings = TransferSettings()
+    policy = fresh_policy(world, settings.policy, BatchWorld(world), torch.device("cpu"))
+    search = Reoptimisation(BatchWorld(world), reward, policy, settings.reoptimise)
+    while not search.finished:
+        search.iterate()
+    return hits(policy, world)
+
+
+def shaping(on: bool) -> AbstractContextManager[object]:
+    """Release shaping as it is, or worth nothing."""
+    if on:
+        return nullcontext()
+    return mock.patch.object(
+        ReleasePotential, "__call__", lambda _, states: torch.zeros(states.phase[:, 1:].shape)
+    )
+
+
+def row(name: str, seed: int, world: World) -> None:
+    """Learn with one part left out, re-optimise, print."""
+    torch.manual_seed(seed)
+    demonstrations = demonstrate(world, episodes=20, seed=seed)
+    policy = Policy(world)
+    clone(policy, demonstrations, BCSettings())
+    settings = build(AIRLSettings, VARIANTS[name], "ablation")
+    with shaping(name != UNSHAPED):
+        game = AIRL(BatchWorld(world), demonstrations, policy, settings)
+        accuracy = []
+        while not game.finished:
+            accuracy.append(game.iterate()["discriminator_accuracy"])
+        after = hits(policy, world)
+        fresh = reoptimised(game.reward, world, seed)
+    late = sum(accuracy[-10:]) / len(accuracy[-10:])
+    print(
+        f"{name:<26} {seed:>4} {game.round:>6} {late:>13.0%}  {after}  {fresh}  "
+        f"{at_target(game.reward, (0.0, 0.1, 0.5))}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Read the options, print the table."""
+    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    p.add_argument("--seeds", default="0,1")
+    p.add_argument("--variants", default=",".join(VARIANTS), help="names, separated by commas")
+    o = p.parse_args()
+    torch.set_num_threads(1)
+    world = load_world()
+    seeds = [int(s) for s in o.seeds.split(",")]
+    print(f"{'variant':<26} seed rounds discriminator  10 cm (5 cm) after the game  fresh  g at 0, 10, 50 cm")
+    for name in o.variants.split(","):
+        for seed in seeds:
+            row(name, seed, world)
+    if UNSHAPED in o.variants:
+        for seed in seeds:
+            for on in (True, False):
+                with shaping(on):
+                    found = reoptimised(TrueReward(world), world, seed)
+                how = f"seed {seed}, release shaping {'on' if on else 'off'}"
+                print(f"fresh policy on the true reward, {how}: {found}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
