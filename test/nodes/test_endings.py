@@ -18,7 +18,12 @@ from irl_ros.nodes.session import LIMIT, Session
 
 
 def test_every_node_ends_on_a_signal_without_a_traceback(tmp_path, bundle):
-    parameters = {"policy": {"run": str(bundle)}, "recorder": {"out": str(tmp_path / "demos")}}
+    parameters = {
+        "policy": {"run": str(bundle)},
+        "recorder": {"out": str(tmp_path / "demos")},
+        # the session's nodes live in simulated time; without a clock the operator would give up at once
+        "sim_arm": {"publish_clock": True},
+    }
     with Session("irl_ros_test", tmp_path / "log") as session:
         heard: set[str] = set()
         session.node.create_subscription(
