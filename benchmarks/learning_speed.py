@@ -102,9 +102,9 @@ def main() -> None:
     game_settings, polish_settings = AIRLSettings(stop_at_match=False), ReoptimiseSettings()
     print(f"{device}, {o.threads} thread(s), torch {torch.__version__}")
     game = AIRL(simulator, demonstrations, policy, game_settings)
-    measure("game", game, game_settings.ppo.throws, o.rounds, device)
+    measure("game", game, game_settings.ppo.episodes, o.rounds, device)
     polish = Reoptimisation(simulator, game.reward, policy, polish_settings)
-    measure("polish", polish, polish_settings.ppo.throws, o.rounds, device)
+    measure("polish", polish, polish_settings.ppo.episodes, o.rounds, device)
 
 
 if __name__ == "__main__":

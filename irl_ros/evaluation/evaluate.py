@@ -13,7 +13,7 @@ from torch import Tensor
 from irl_ros.irl.learn import close_simulator, make_simulator
 from irl_ros.irl.run_directory import load_starts
 from irl_ros.rl.policy import Policy, load_policy
-from irl_ros.rl.ppo import Starts
+from irl_ros.rl.throw_task import Starts
 from irl_ros.sim import BulletPool, Outcome, State, Throws, World, load_world, throw
 from irl_ros.sim.rollout import Simulator
 

@@ -20,8 +20,6 @@ Where this differs from the paper, it is so that the frozen reward survives bein
 
 from __future__ import annotations
 
-import copy
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,15 +27,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from irl_ros.errors import unknown_name
+from irl_ros.irl.regularisation import gradient_penalty
+from irl_ros.irl.samplers import Sampler, draw_mixed, log_mixture, restore_samplers, samplers_state
 from irl_ros.irl.transitions import Transitions
 from irl_ros.networks import mlp
-from irl_ros.rewards.reward import Reward, RewardSettings
-from irl_ros.rewards.shaping import ReleasePotential
-from irl_ros.rl.policy import RELEASE_GAIN, Policy
-from irl_ros.rl.ppo import PPO, PPOSettings, Rollout, Starts, collect
+from irl_ros.rewards.reward_net import RewardNet
+from irl_ros.rl.agent import Agent
+from irl_ros.rl.ppo import PPO, PPOSettings
+from irl_ros.rl.task import Rollout, Task, Trajectories
 from irl_ros.settings import at_least
-from irl_ros.sim.rollout import Simulator
-from irl_ros.sim.state import Throws
+
+POLICY_REWARDS = ("reward", "logit", "discriminator")
 
 
 @dataclass(frozen=True)
@@ -66,52 +67,52 @@ class AIRLSettings:
     """Units of h."""
     background: bool = True
     """Begin the mixture with policies that throw wrongly on purpose."""
-    sampler_throws: int = 128
-    """Throws kept of each policy in the mixture."""
+    sampler_episodes: int = 128
+    """Episodes kept of each policy in the mixture."""
     keep_every: int = 5
     """Rounds between two policies kept in the mixture."""
-    reward: RewardSettings = field(default_factory=RewardSettings)
+    policy_reward: str = "reward"
+    """What the policy is paid: reward, f (with PPO's entropy term); logit, log D − log(1 − D) = f − log μ;
+    discriminator, log D. The last two are what a GAN would use."""
     ppo: PPOSettings = field(default_factory=PPOSettings)
 
+    @property
+    def episodes(self) -> int:
+        """Episodes in a round."""
+        return self.ppo.episodes
+
     def __post_init__(self) -> None:
-        at_least(self, 1, "discriminator_steps", "batch", "sampler_throws", "keep_every")
+        if self.policy_reward not in POLICY_REWARDS:
+            raise ValueError("; ".join(unknown_name("policy_reward", self.policy_reward, POLICY_REWARDS)))
+        at_least(self, 1, "discriminator_steps", "batch", "sampler_episodes", "keep_every")
         at_least(self, 0, "iterations", "head_start", "least", "learning_rate", "gradient_penalty")
         if not self.gain > 0:
             raise ValueError(f"gain: must be above 0, found {self.gain}")
-
-
-@dataclass
-class Sampler:
-    """A policy of the mixture and the transitions it contributed."""
-
-    policy: Policy
-    samples: Transitions
 
 
 class AIRL:
     """The game between a discriminator with reward g_ψ and a policy π_θ.
 
     Args:
-        simulator: where the policy throws.
-        demonstrations: expert throws.
+        task: what the policy acts in.
+        demonstrations: the expert's episodes.
         policy: warm-started π_θ, improved in place.
+        reward: g_ψ, learned in place.
         settings: see AIRLSettings.
-        starts: joint positions and velocities that throws start from, each [M, n]; default: home, at rest.
     """
 
     def __init__(
         self,
-        simulator: Simulator,
-        demonstrations: Throws,
-        policy: Policy,
+        task: Task,
+        demonstrations: Trajectories,
+        policy: Agent,
+        reward: RewardNet,
         settings: AIRLSettings,
-        starts: Starts = None,
     ) -> None:
-        self.simulator, self.policy, self.settings, self.starts = simulator, policy, settings, starts
-        device = policy.log_std.device
-        self.reward = Reward(simulator.world, settings.reward).to(device)
-        self.shaping = mlp([policy.observation.size, *settings.shaping_hidden, 1], last_gain=0.1).to(device)
-        self.offset = nn.Parameter(torch.zeros((), device=device))
+        self.task, self.policy, self.reward, self.settings = task, policy, reward, settings
+        size = demonstrations.observations.shape[-1]
+        self.shaping = mlp([size, *settings.shaping_hidden, 1], last_gain=0.1).to(task.device)
+        self.offset = nn.Parameter(torch.zeros((), device=task.device))
         self.discriminator = nn.ModuleDict({"g": self.reward, "h": self.shaping})
         self.optimizer = torch.optim.AdamW(
             [*self.discriminator.parameters(), self.offset],
@@ -119,8 +120,9 @@ class AIRL:
             weight_decay=settings.weight_decay,
         )
         self.ppo = PPO(policy, settings.ppo)
-        self.demonstrations = Transitions.of(demonstrations, policy.observation, self.reward.features)
-        self.samplers = [self._sampler(p) for p in background_policies(policy)] if settings.background else []
+        self.demonstrations = Transitions.of(demonstrations)
+        wrong = task.background(policy) if settings.background else []
+        self.samplers = [Sampler(p, task.rollout(p, settings.sampler_episodes).trajectories) for p in wrong]
         self.round, self.matched = 0, False
 
     @property
@@ -131,59 +133,63 @@ class AIRL:
         """One round of Algorithm 1; returns figures for the log."""
         s = self.settings
         # step 3: collect trajectories τ by executing π_θ
-        rollout = collect(self.simulator, self.policy, s.ppo.throws, self.starts)
+        rollout = self.task.rollout(self.policy, s.ppo.episodes)
         # step 4: train D_ψ by logistic regression to tell demonstrations from samples
-        current = Sampler(
-            copy.deepcopy(self.policy).eval(),
-            Transitions.of(rollout.throws, self.policy.observation, self.reward.features),
-        )
-        figures = self.train_discriminator([*self.samplers, current])
+        current = Sampler.frozen(self.policy, rollout.trajectories)
+        mixture = [*self.samplers, current]
+        figures = self.train_discriminator(mixture)
         if self.round % s.keep_every == 0:
-            kept = torch.randperm(len(current.samples))[: s.sampler_throws * self.simulator.world.horizon]
-            self.samplers.append(Sampler(current.policy, current.samples[kept]))
+            self.samplers.append(current.some(s.sampler_episodes))
         # steps 5 and 6: r = log D − log(1 − D) = f − log π, and a policy step on it. E[−log π] is PPO's
         # entropy term, at PPO's weight instead of the paper's 1: PPO normalises advantages
         if self.round >= s.head_start:
-            figures |= self.ppo.update(rollout, self.policy_reward(rollout))
+            figures |= self.ppo.update(rollout, self.policy_reward(rollout, mixture))
         self.round += 1
         with torch.no_grad():
-            policy_score = float(self.reward.of_features(current.samples.features).mean())
-            expert_score = float(self.reward.of_features(self.demonstrations.features).mean())
+            policy_score = float(self.g(current.transitions).mean())
+            expert_score = float(self.g(self.demonstrations).mean())
         self.matched = s.stop_at_match and self.round >= s.least and policy_score >= expert_score
-        return figures | {"reward_mean": policy_score, "reward_demonstrations": expert_score} | rollout.hits
+        scores = {"reward_mean": policy_score, "reward_demonstrations": expert_score}
+        return figures | scores | rollout.figures
+
+    def g(self, batch: Transitions) -> Tensor:
+        """g_ψ, [K]."""
+        return self.reward.of_features(batch.features, batch.action)
 
     def f(self, batch: Transitions) -> Tensor:
         """f_ψ(s, s') in the discriminator's scale and up to its constant, [K] (eq. 4)."""
         gamma = self.settings.ppo.gamma
         h, h_next = self.shaping(batch.observation)[:, 0], self.shaping(batch.next_observation)[:, 0]
-        return self.settings.gain * self.reward.of_features(batch.features) + self.offset + gamma * h_next - h
+        return self.settings.gain * self.g(batch) + self.offset + gamma * h_next - h
 
     @torch.no_grad()
-    def policy_reward(self, rollout: Rollout) -> Tensor:
-        """f_ψ without its constant, in units of g, plus release shaping, [N, T]."""
-        states, gamma = rollout.throws.states, self.settings.ppo.gamma
-        h = self.shaping(rollout.observations)[..., 0] / self.settings.gain
-        release = ReleasePotential(self.simulator.world, self.reward, gamma)
-        return self.reward(states[:, :-1]) + gamma * h[:, 1:] - h[:, :-1] + release(states)
+    def policy_reward(self, rollout: Rollout, mixture: list[Sampler]) -> Tensor:
+        """What settings.policy_reward names, in units of g, and the task's shaping, [N, T]."""
+        s, batch = self.settings, Transitions.of(rollout.trajectories)
+        paid = self.f(batch)
+        if s.policy_reward == "reward":
+            paid = paid - self.offset
+        else:
+            paid = paid - log_mixture(batch, mixture, mixture_weights(len(mixture)))
+            if s.policy_reward == "discriminator":
+                paid = functional.logsigmoid(paid)
+        paid = paid.reshape(rollout.log_prob.shape) / s.gain
+        return paid + self.task.shaping(rollout, self.reward, s.ppo.gamma)
 
-    def train_discriminator(self, samplers: list[Sampler]) -> dict[str, float]:
+    def train_discriminator(self, mixture: list[Sampler]) -> dict[str, float]:
         """Logistic regression on D_ψ = exp f / (exp f + μ), μ(a | s) the mixture of all samplers."""
-        s = self.settings
-        weights = torch.ones(len(samplers))
-        weights[-1] = max(1.0, len(samplers) - 1.0)  # the policy of the day gives half of the samples
-        weights /= weights.sum()
+        s, weights = self.settings, mixture_weights(len(mixture))
         losses, right = [], []
         for _ in range(s.discriminator_steps):
             expert = self.demonstrations.draw(s.batch)
             if s.match_noise:
-                expert = expert.with_noise(self.policy.bounded_log_std.detach().exp())
-            shares = torch.multinomial(weights, s.batch, replacement=True).bincount(minlength=len(samplers))
-            sample = Transitions.cat([x.samples.draw(int(k)) for x, k in zip(samplers, shares)])
+                expert = expert.jittered(self.policy)
+            sample = draw_mixed(mixture, weights, s.batch)
             batch = Transitions.cat([expert, sample])
-            logit = self.f(batch) - log_mixture(batch, samplers, weights)
+            logit = self.f(batch) - log_mixture(batch, mixture, weights)
             label = (torch.arange(len(batch), device=logit.device) < len(expert)).to(logit)
             loss = functional.binary_cross_entropy_with_logits(logit, label)
-            penalty = self._gradient_penalty(expert.features, sample.features)
+            penalty = gradient_penalty(self.reward, expert, sample)
             self.optimizer.zero_grad()
             (loss + s.gradient_penalty * penalty).backward()
             self.optimizer.step()
@@ -192,17 +198,6 @@ class AIRL:
         count = len(losses)
         return {"discriminator_loss": sum(losses) / count, "discriminator_accuracy": sum(right) / count}
 
-    def _gradient_penalty(self, expert: Tensor, sample: Tensor) -> Tensor:
-        mix = torch.rand(len(expert), 1, device=expert.device)
-        between = mix * expert + (1 - mix) * sample[torch.randperm(len(sample), device=sample.device)]
-        between.requires_grad_(True)
-        (gradient,) = torch.autograd.grad(self.reward.of_features(between).sum(), between, create_graph=True)
-        return gradient.square().sum(-1).mean()
-
-    def _sampler(self, policy: Policy) -> Sampler:
-        throws = collect(self.simulator, policy, self.settings.sampler_throws, self.starts).throws
-        return Sampler(policy, Transitions.of(throws, policy.observation, self.reward.features))
-
     def state_dict(self) -> dict[str, Any]:
         """Everything a later `load_state_dict` needs to go on as if never stopped."""
         return {
@@ -210,9 +205,7 @@ class AIRL:
             "offset": self.offset.detach(),
             "optimizer": self.optimizer.state_dict(),
             "ppo": self.ppo.state_dict(),
-            "samplers": [
-                {"policy": dict(x.policy.state_dict()), "samples": vars(x.samples)} for x in self.samplers
-            ],
+            "samplers": samplers_state(self.samplers),
             "round": self.round,
             "matched": self.matched,
         }
@@ -222,46 +215,12 @@ class AIRL:
         self.offset.data.copy_(state["offset"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.ppo.load_state_dict(state["ppo"])
-        self.samplers = []
-        device = self.policy.log_std.device
-        for kept in state["samplers"]:
-            policy = copy.deepcopy(self.policy).eval()
-            policy.load_state_dict(kept["policy"])
-            samples = Transitions(**{name: tensor.to(device) for name, tensor in kept["samples"].items()})
-            self.samplers.append(Sampler(policy, samples))
+        self.samplers = restore_samplers(state["samplers"], self.policy, self.task.device)
         self.round, self.matched = state["round"], state["matched"]
 
 
-@torch.no_grad()
-def log_mixture(batch: Transitions, samplers: list[Sampler], weights: Tensor) -> Tensor:
-    """log μ(a | s) of a weighted mixture of samplers, [K]."""
-    log_prob = [x.policy.log_prob(batch.observation, batch.action, batch.held) for x in samplers]
-    mixture = torch.logsumexp(torch.stack(log_prob) + weights.log().to(log_prob[0])[:, None], 0)
-    # an action far in every sampler's tail must not decide a batch alone
-    return mixture.clamp(-20.0, 20.0)
-
-
-def background_policies(policy: Policy) -> list[Policy]:
-    """Policies that throw wrongly in the ways a fresh learner will try.
-
-    The clone's swing let go at any time; never; the swing with much noise; an arm that moves at random.
-    """
-
-    def variant(release_rate: float | None, noise: float, swing: float = 1.0) -> Policy:
-        other = copy.deepcopy(policy).eval()
-        last: nn.Linear = other.net[-1]  # type: ignore[assignment]
-        with torch.no_grad():
-            last.weight[:-1] *= swing
-            last.bias[:-1] *= swing
-            other.log_std.copy_((other.log_std + math.log(noise)).clamp(-2.5, 0.0))
-            if release_rate is not None:
-                last.weight[-1] = 0.0
-                last.bias[-1] = math.log(release_rate / (1 - release_rate)) / RELEASE_GAIN
-        return other
-
-    return [
-        variant(release_rate=0.04, noise=1.5),
-        variant(release_rate=1e-4, noise=1.5),
-        variant(release_rate=None, noise=3.0),
-        variant(release_rate=0.05, noise=6.0, swing=0.0),
-    ]
+def mixture_weights(count: int) -> Tensor:
+    """Weights of a mixture's samplers, [count]: the last, the policy of the day, gives half of them."""
+    weights = torch.ones(count)
+    weights[-1] = max(1.0, count - 1.0)
+    return weights / weights.sum()

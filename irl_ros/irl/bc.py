@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from irl_ros.rl.policy import Policy
+from irl_ros.rl.agent import Agent
+from irl_ros.rl.task import Trajectories
 from irl_ros.settings import at_least
-from irl_ros.sim.state import State, Throws
 
 
 @dataclass(frozen=True)
@@ -27,16 +26,16 @@ class BCSettings:
         at_least(self, 0, "learning_rate", "weight_decay", "observation_noise")
 
 
-def clone(policy: Policy, demonstrations: Throws, settings: BCSettings) -> list[float]:
+def clone(policy: Agent, demonstrations: Trajectories, settings: BCSettings) -> list[float]:
     """Fit π_θ to demonstrated state–action pairs by max_θ Σ log π_θ(a | s); returns the losses.
 
     Args:
-        policy: improved in place; its observation scaling is frozen from the demonstrations.
-        demonstrations: states [M, T + 1], actions [M, T, n + 1].
+        policy: improved in place.
+        demonstrations: M episodes; observations [M, T + 1, D], actions [M, T, A].
         settings: see BCSettings.
     """
-    policy.observation.freeze(demonstrations.states)
-    observation, action, held = pairs(policy, demonstrations)
+    observation = demonstrations.observations[:, :-1].flatten(0, 1)
+    action = demonstrations.actions.flatten(0, 1)
     optimizer = torch.optim.AdamW(
         policy.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
@@ -46,7 +45,7 @@ def clone(policy: Policy, demonstrations: Throws, settings: BCSettings) -> list[
         index = torch.randint(len(observation), (settings.batch,), device=observation.device)
         seen = observation[index]
         seen = seen + settings.observation_noise * torch.randn_like(seen)
-        loss = -policy.log_prob(seen, action[index], held[index]).mean()
+        loss = -policy.log_prob(seen, action[index]).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -54,10 +53,3 @@ def clone(policy: Policy, demonstrations: Throws, settings: BCSettings) -> list[
         schedule.step()
         losses.append(float(loss.detach()))
     return losses
-
-
-def pairs(policy: Policy, throws: Throws) -> tuple[Tensor, Tensor, Tensor]:
-    """Observations [M·T, D], actions [M·T, n + 1] and held flags [M·T] of whole throws."""
-    states: State = throws.states[:, :-1]
-    observation = policy.observation(states)
-    return observation.flatten(0, 1), throws.actions.float().flatten(0, 1), states.held.flatten(0, 1)

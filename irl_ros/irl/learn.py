@@ -12,7 +12,7 @@ from torch import nn
 
 from irl_ros.demos.demonstrations import Demonstrations, load_demonstrations
 from irl_ros.errors import InputError, unknown_name
-from irl_ros.irl.airl import AIRL, AIRLSettings
+from irl_ros.irl.algorithms import ALGORITHMS, GAMES, AlgorithmSettings
 from irl_ros.irl.bc import BCSettings, clone
 from irl_ros.irl.checkpoint import find_checkpoint
 from irl_ros.irl.reoptimise import Reoptimisation, ReoptimiseSettings
@@ -24,21 +24,22 @@ from irl_ros.irl.run_directory import (
     restore_world,
 )
 from irl_ros.irl.trainer import Stage, Trainer, TrainerSettings
+from irl_ros.rewards.reward import Reward
+from irl_ros.rewards.reward_net import RewardSettings
 from irl_ros.rl.policy import Policy, PolicySettings, load_policy
-from irl_ros.rl.ppo import Starts
+from irl_ros.rl.throw_task import Starts, ThrowTask, ThrowTaskSettings
 from irl_ros.settings import as_dict, build, load_yaml, override
 from irl_ros.sim import BatchWorld, BulletPool, Simulator, World, load_world
 
-ALGORITHMS = ("airl", "bc")
-
 
 @dataclass(frozen=True)
-class LearnSettings:
-    """The keys of `--config` and `--set`."""
+class LearnSettings(AlgorithmSettings):
+    """The keys of `--config` and `--set`: those of every algorithm, and what all of them share."""
 
     policy: PolicySettings = field(default_factory=PolicySettings)
+    reward: RewardSettings = field(default_factory=RewardSettings)
+    task: ThrowTaskSettings = field(default_factory=ThrowTaskSettings)
     bc: BCSettings = field(default_factory=BCSettings)
-    airl: AIRLSettings = field(default_factory=AIRLSettings)
     polish: ReoptimiseSettings = field(default_factory=ReoptimiseSettings)
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
 
@@ -151,30 +152,37 @@ class _Job:
     def _learn(self, simulator: Simulator, resume: bool) -> None:
         torch.set_num_threads(self.settings.trainer.threads)
         torch.manual_seed(self.description["seed"])
-        demonstrations = self.demonstrations.throws.to(self.device)
+        settings, algo = self.settings, self.description["algo"]
         starts = demonstrated_starts(self.demonstrations)
         # without a checkpoint everything is drawn again from the seed, the clone too
-        if resume and find_checkpoint(self.run.checkpoint):
+        warm = resume and find_checkpoint(self.run.checkpoint) is not None
+        if warm:
             policy = load_policy(self.run.clone, self.device).train()
         else:
-            policy = Policy(self.world, self.settings.policy).to(self.device)
-            clone(policy, demonstrations, self.settings.bc)
+            policy = Policy(self.world, settings.policy).to(self.device)
+            policy.observation.freeze(self.demonstrations.throws.to(self.device).states)
+        reward = Reward(self.world, settings.reward).to(self.device)
+        task = ThrowTask(simulator, policy.observation, reward.features, starts, settings.task)
+        demonstrations = task.trajectories(self.demonstrations.throws)
+        if not warm:
+            clone(policy, demonstrations, settings.bc)
             self.run.clone.mkdir(exist_ok=True)
             policy.save(self.run.clone)
             self.run.save_starts(starts)
-        if self.description["algo"] == "airl":
-            game = AIRL(simulator, demonstrations, policy, self.settings.airl, starts)
-            polish = Reoptimisation(simulator, game.reward, policy, self.settings.polish, starts)
+        if algo in GAMES:
+            how = getattr(settings, algo)
+            game = GAMES[algo](task, demonstrations, policy, reward, how)
+            polish = Reoptimisation(task, reward, policy, settings.polish)
             stages = [
-                Stage("learning", game, self.settings.airl.iterations, self.settings.airl.ppo.throws),
-                Stage("polish", polish, self.settings.polish.iterations, self.settings.polish.ppo.throws),
+                Stage("learning", game, how.iterations, how.episodes),
+                Stage("polish", polish, settings.polish.iterations, settings.polish.ppo.episodes),
             ]
-            modules: dict[str, nn.Module] = {"reward": game.reward}
-            trainer = Trainer(self.run, simulator, stages, modules, starts, self.settings.trainer)
+            modules: dict[str, nn.Module] = {"reward": reward}
+            trainer = Trainer(self.run, task, stages, modules, settings.trainer)
             if resume and not trainer.resume():
                 print("no checkpoint yet: starting again")
             trainer.fit()
-            game.reward.save(self.run.path)
+            reward.save(self.run.path)
         policy.save(self.run.path)
 
 

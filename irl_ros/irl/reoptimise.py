@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from irl_ros.rewards.shaping import ReleasePotential
-from irl_ros.rl.policy import Policy
-from irl_ros.rl.ppo import PPO, PPOSettings, Starts, collect
+from irl_ros.rewards.reward_net import RewardNet
+from irl_ros.rl.agent import Agent
+from irl_ros.rl.ppo import PPO, PPOSettings
+from irl_ros.rl.task import Rollout, Task
 from irl_ros.settings import at_least
-from irl_ros.sim.rollout import Simulator
-from irl_ros.sim.state import State
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class ReoptimiseSettings:
     """Policy steps."""
     settle: float = 0.5
     """Share of the iterations, at the end, over which policy steps shrink to nothing."""
-    ppo: PPOSettings = field(default_factory=lambda: PPOSettings(throws=512, entropy=0.001))
+    ppo: PPOSettings = field(default_factory=lambda: PPOSettings(episodes=512, entropy=0.001))
 
     def __post_init__(self) -> None:
         at_least(self, 0, "iterations", "settle")
@@ -33,25 +32,21 @@ class Reoptimisation:
     """Maximum-entropy RL on a reward that does not change.
 
     Args:
-        simulator: where the policy throws.
-        reward: State → [...].
+        task: what to do.
+        reward: a learned one, or a function of the task's own states [N, T] → [N, T] (the true reward).
         policy: improved in place.
         settings: see ReoptimiseSettings.
-        starts: joint positions and velocities that throws start from, each [M, n]; default: home, at rest.
     """
 
     def __init__(
         self,
-        simulator: Simulator,
-        reward: Callable[[State], Tensor],
-        policy: Policy,
+        task: Task,
+        reward: RewardNet | Callable[[Any], Tensor],
+        policy: Agent,
         settings: ReoptimiseSettings,
-        starts: Starts = None,
     ) -> None:
-        self.simulator, self.reward, self.policy, self.settings = simulator, reward, policy, settings
-        self.starts = starts
+        self.task, self.reward, self.policy, self.settings = task, reward, policy, settings
         self.ppo = PPO(policy, settings.ppo)
-        self.release = ReleasePotential(simulator.world, reward, settings.ppo.gamma)
         self.round = 0
 
     @property
@@ -61,15 +56,13 @@ class Reoptimisation:
     def iterate(self) -> dict[str, float]:
         """One policy step; returns figures for the log."""
         s = self.settings
-        rollout = collect(self.simulator, self.policy, s.ppo.throws, self.starts)
-        states = rollout.throws.states
-        with torch.no_grad():
-            reward = self.reward(states[:, :-1])
+        rollout = self.task.rollout(self.policy, s.ppo.episodes)
+        reward = rewards_of(rollout, self.reward)
         left = 1 - self.round / s.iterations
         self.ppo.target_kl = s.ppo.target_kl * min(1.0, left / s.settle) if s.settle > 0 else s.ppo.target_kl
-        figures = self.ppo.update(rollout, reward + self.release(states))
+        figures = self.ppo.update(rollout, reward + self.task.shaping(rollout, self.reward, s.ppo.gamma))
         self.round += 1
-        return figures | {"reward_mean": float(reward.mean())} | rollout.hits
+        return figures | {"reward_mean": float(reward.mean())} | rollout.figures
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a later `load_state_dict` needs to go on as if never stopped."""
@@ -78,3 +71,11 @@ class Reoptimisation:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.ppo.load_state_dict(state["ppo"])
         self.round = state["round"]
+
+
+@torch.no_grad()
+def rewards_of(rollout: Rollout, reward: RewardNet | Callable[[Any], Tensor]) -> Tensor:
+    """The reward of every step of a rollout, [N, T]."""
+    if isinstance(reward, RewardNet):
+        return reward.of_features(rollout.trajectories.features[:, :-1], rollout.trajectories.actions)
+    return reward(rollout.states[:, :-1])

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save
 
 from irl_ros import __version__
 from irl_ros.errors import InputError, unknown_name
-from irl_ros.rl.ppo import Starts
+from irl_ros.rl.throw_task import Starts
 from irl_ros.settings import as_dict, load_yaml, save_yaml
 from irl_ros.sim.world import World, load_world
 

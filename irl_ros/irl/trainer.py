@@ -14,21 +14,15 @@ from torch.utils.tensorboard import SummaryWriter
 from irl_ros.errors import InputError
 from irl_ros.irl.checkpoint import load_checkpoint, save_checkpoint
 from irl_ros.irl.run_directory import RunDirectory
-from irl_ros.rl.policy import Policy
-from irl_ros.rl.ppo import Starts
+from irl_ros.rl.agent import Agent
+from irl_ros.rl.task import Task
 from irl_ros.settings import at_least
-from irl_ros.sim.pool import BulletPool
-from irl_ros.sim.rollout import Simulator, throw
-
-PRACTICE_SEED = 7919
-"""Of the targets the progress line is measured on; evaluation draws others."""
-PRACTICE_THROWS = 256
 
 
 class Algorithm(Protocol):
     """Something that improves a policy round by round."""
 
-    policy: Policy
+    policy: Agent
 
     @property
     def finished(self) -> bool: ...
@@ -48,13 +42,13 @@ class Stage:
         name: for the progress line and the metrics.
         algorithm: what runs.
         iterations: most rounds it takes.
-        throws: throws it makes in a round.
+        episodes: episodes it makes in a round.
     """
 
     name: str
     algorithm: Algorithm
     iterations: int
-    throws: int
+    episodes: int
 
 
 @dataclass(frozen=True)
@@ -75,26 +69,24 @@ class Trainer:
 
     Args:
         run: where everything goes.
-        simulator: where the hit rate on practice targets is measured.
+        task: where practice is measured, and whose steps are counted.
         stages: in order; all improve the same policy.
         modules: networks beside the policy that later stages need (the reward), saved in every checkpoint.
-        starts: of throws.
         settings: see TrainerSettings.
     """
 
     def __init__(
         self,
         run: RunDirectory,
-        simulator: Simulator,
+        task: Task,
         stages: list[Stage],
         modules: dict[str, nn.Module],
-        starts: Starts = None,
         settings: TrainerSettings | None = None,
     ) -> None:
-        self.run, self.simulator, self.stages, self.modules = run, simulator, stages, modules
-        self.starts, self.settings = starts, settings or TrainerSettings()
+        self.run, self.task, self.stages, self.modules = run, task, stages, modules
+        self.settings = settings or TrainerSettings()
         self.stage, self.iteration, self.env_steps, self.wall = 0, 0, 0, 0.0
-        self.practice = {"hit_10cm": 0.0, "hit_5cm": 0.0}
+        self.practice: dict[str, float] = {}
         self.progress = Progress()
 
     def resume(self) -> bool:
@@ -120,7 +112,7 @@ class Trainer:
         self.wall, self.practice = state["wall_s"], state["practice"]
         for stage, saved in zip(self.stages[self.stage :], state["algorithms"], strict=True):
             stage.algorithm.load_state_dict(saved)
-        restore_random_state(state["random"], self.simulator.device)
+        restore_random_state(state["random"], self.task.device)
 
     def fit(self) -> None:
         """Run every stage to its end."""
@@ -131,7 +123,7 @@ class Trainer:
                 while not stage.algorithm.finished:
                     figures = stage.algorithm.iterate()
                     self.iteration += 1
-                    self.env_steps += stage.throws * self.simulator.world.horizon
+                    self.env_steps += stage.episodes * self.task.horizon
                     self.wall = time.monotonic() - started
                     self._report(stage, figures, board)
                     if self.iteration % self.settings.checkpoint_every == 0:
@@ -155,19 +147,20 @@ class Trainer:
                 "env_steps": self.env_steps,
                 "wall_s": self.wall,
                 "practice": self.practice,
-                "random": random_state(self.simulator.device),
+                "random": random_state(self.task.device),
             },
         )
 
     def _report(self, stage: Stage, figures: dict[str, float], board: SummaryWriter) -> None:
-        if self.iteration % self.settings.practice_every == 0 or stage.algorithm.finished:
-            self.practice = self._practice(stage.algorithm.policy)
+        due = self.iteration % self.settings.practice_every == 0
+        if due or stage.algorithm.finished or not self.practice:
+            self.practice = self.task.practice(stage.algorithm.policy)
         last = stage.algorithm.finished and stage is self.stages[-1]
         steps_per_s = self.env_steps / max(self.wall, 1e-9)
-        ahead = sum(s.iterations * s.throws for s in self.stages) * self.simulator.world.horizon
-        done = sum(s.iterations * s.throws for s in self.stages[: self.stage])
-        done += getattr(stage.algorithm, "round", 0) * stage.throws
-        left = max(0.0, ahead - done * self.simulator.world.horizon) / steps_per_s
+        ahead = sum(s.iterations * s.episodes for s in self.stages) * self.task.horizon
+        done = sum(s.iterations * s.episodes for s in self.stages[: self.stage])
+        done += getattr(stage.algorithm, "round", 0) * stage.episodes
+        left = max(0.0, ahead - done * self.task.horizon) / steps_per_s
         line = {
             "iteration": self.iteration,
             "iterations": sum(s.iterations for s in self.stages),
@@ -184,21 +177,6 @@ class Trainer:
             if isinstance(value, float):
                 board.add_scalar(key, value, self.iteration)
         self.progress.show(line)
-
-    def _practice(self, policy: Policy) -> dict[str, float]:
-        generator = torch.Generator().manual_seed(PRACTICE_SEED)
-        world = self.simulator.world
-        starts = self.starts
-        if starts is not None:
-            chosen = torch.arange(PRACTICE_THROWS) % len(starts[0])
-            starts = (starts[0][chosen], starts[1][chosen])
-        targets = world.sample_targets(PRACTICE_THROWS, generator)
-        # a pool throws a few at a time: every throw at once needs an arm of its own in memory
-        if isinstance(self.simulator, BulletPool):
-            outcome = self.simulator.throw(policy.act, targets, starts).outcome
-        else:
-            outcome = throw(self.simulator, policy.act, targets, starts).outcome
-        return {f"hit_{cm}cm": float((outcome.error <= cm / 100).float().mean()) for cm in (10, 5)}
 
 
 class Progress:
@@ -218,7 +196,7 @@ class Progress:
         text = (
             f"{line['state']:<9} round {line['iteration']:>3}/{line['iterations']}"
             f"  {line['steps_per_s'] / 1e3:6.1f}k steps/s"
-            f"  hits {line['hit_10cm']:6.1%} @10 cm {line['hit_5cm']:6.1%} @5 cm"
+            f"  {practised(line)}"
             + (f"  discriminator {accuracy:4.0%}" if accuracy is not None else "")
             + f"  at most {minutes}:{seconds:02d} left"
         )
@@ -227,6 +205,13 @@ class Progress:
     def end(self) -> None:
         if self.terminal:
             print()
+
+
+def practised(line: dict[str, Any]) -> str:
+    """How the policy did at practice: hits, or the return of a task without hits."""
+    if "hit_10cm" in line:
+        return f"hits {line['hit_10cm']:6.1%} @10 cm {line['hit_5cm']:6.1%} @5 cm"
+    return f"return {line['true_return']:9.1f}"
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:

@@ -24,9 +24,10 @@ from irl_ros.irl.trainer import Stage, Trainer, TrainerSettings
 from irl_ros.rewards.reward import load_reward
 from irl_ros.rewards.true_reward import TrueReward
 from irl_ros.rl.policy import Policy, PolicySettings, load_policy
-from irl_ros.rl.ppo import PPOSettings, Starts, collect
+from irl_ros.rl.ppo import PPOSettings
+from irl_ros.rl.throw_task import ThrowTask, ThrowTaskSettings
 from irl_ros.settings import as_dict, build, load_yaml, override
-from irl_ros.sim import Simulator, State, World, load_world
+from irl_ros.sim import State, World, load_world
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ class TransferSettings:
 
     policy: PolicySettings = field(default_factory=lambda: PolicySettings(log_std=-0.5))
     reoptimise: ReoptimiseSettings = field(
-        default_factory=lambda: ReoptimiseSettings(iterations=200, ppo=PPOSettings(throws=512))
+        default_factory=lambda: ReoptimiseSettings(iterations=200, ppo=PPOSettings(episodes=512))
     )
+    task: ThrowTaskSettings = field(default_factory=ThrowTaskSettings)
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
 
 
@@ -117,16 +119,20 @@ def _work(description: dict[str, Any], target: RunDirectory, resume: bool) -> No
         if description["start"] == "warm":
             policy = warm_policy(source, world, device)
         else:
-            policy = fresh_policy(world, settings.policy, simulator, device, starts)
+            policy = Policy(world, settings.policy).to(device)
+        task = ThrowTask(simulator, policy.observation, learned.features, starts, settings.task)
+        if description["start"] == "fresh":
+            # scaling from its own first throws: nobody has demonstrated anything here
+            policy.observation.freeze(task.rollout(policy, 256).states)
         if not resume:
             target.create(description)
         target.save_starts(starts)
         what = f"{description['reward']} reward of {source} in world '{world.name}'"
         print(f"{what}, {description['start']} start")
         r = settings.reoptimise
-        algorithm = Reoptimisation(simulator, reward, policy, r, starts)
-        stage = Stage("learning", algorithm, r.iterations, r.ppo.throws)
-        trainer = Trainer(target, simulator, [stage], {}, starts, settings.trainer)
+        algorithm = Reoptimisation(task, reward, policy, r)
+        stage = Stage("learning", algorithm, r.iterations, r.ppo.episodes)
+        trainer = Trainer(target, task, [stage], {}, settings.trainer)
         if resume:
             trainer.resume()
         trainer.fit()
@@ -134,15 +140,6 @@ def _work(description: dict[str, Any], target: RunDirectory, resume: bool) -> No
         close_simulator(simulator)
     learned.save(target.path)
     policy.save(target.path)
-
-
-def fresh_policy(
-    world: World, settings: PolicySettings, simulator: Simulator, device: torch.device, starts: Starts = None
-) -> Policy:
-    """An untrained policy; its observation scaling comes from its own first throws."""
-    policy = Policy(world, settings).to(device)
-    policy.observation.freeze(collect(simulator, policy, 256, starts).throws.states)
-    return policy
 
 
 def warm_policy(run: str | Path, world: World, device: torch.device) -> Policy:

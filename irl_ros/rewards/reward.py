@@ -2,57 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from irl_ros.errors import InputError
-from irl_ros.networks import load_weights, mlp, save_weights, weights_sha256
-from irl_ros.rewards.features import FEATURES, Features
+from irl_ros.networks import load_weights, save_weights, weights_sha256
+from irl_ros.rewards.features import Features
+from irl_ros.rewards.reward_net import RewardNet, RewardSettings
 from irl_ros.settings import as_dict, build, load_yaml, save_yaml
 from irl_ros.sim.state import State
 from irl_ros.sim.world import World, load_world
 
 
-@dataclass(frozen=True)
-class RewardSettings:
-    features: str = "distance"
-    """What g sees: distance or offset (rewards/features.py)."""
-    hidden: tuple[int, ...] = (32, 32)
-    """Units of each hidden layer. Small on purpose: twenty throws say little about fine structure."""
+class Reward(RewardNet):
+    """g_ψ of a throw: features of ball and target, and a network on them. A State of shape [...] → [...].
 
-    def __post_init__(self) -> None:
-        if self.features not in FEATURES:
-            raise ValueError(f"features: expected one of {', '.join(FEATURES)}, found '{self.features}'")
-
-
-class Reward(nn.Module):
-    """g_ψ(s) = tanh(MLP(φ(s))) in (−1, 1), a State of shape [...] → [...].
-
-    State-only, so that it can be disentangled from the dynamics (Fu et al. 2018, §6), and bounded, so that no
-    corner of the state space can promise more than the best the demonstrations showed.
+    Args:
+        world: gives flight rule and robot.
+        settings: see RewardSettings.
     """
 
     def __init__(self, world: World, settings: RewardSettings | None = None) -> None:
-        super().__init__()
-        self.world, self.settings = world, settings or RewardSettings()
-        self.features = Features(world, self.settings.features)
-        self.net = mlp([self.features.size, *self.settings.hidden, 1], last_gain=0.1)
+        settings = settings or RewardSettings()
+        features = Features(world, settings.features)
+        super().__init__(features.size, world.action_dim, settings)
+        self.world, self.features = world, features
 
-    def of_features(self, features: Tensor) -> Tensor:
-        """g for features [..., size]."""
-        return torch.tanh(self.net(features)[..., 0])
-
-    def forward(self, state: State) -> Tensor:
-        return self.of_features(self.features(state).float())
+    def forward(self, state: State, action: Tensor | None = None) -> Tensor:
+        return self.of_features(self.features(state).float(), action)
 
     def save(self, run: Path) -> None:
         """Write reward.safetensors and reward.yaml into a RUN directory."""
         save_weights(self, run / "reward.safetensors")
         description = {
-            "kind": "state-only",
+            "kind": self.settings.inputs,
             "settings": as_dict(self.settings),
             "learned_in": {"name": self.world.name, **as_dict(self.world.settings)},
             "sha256": weights_sha256(self),

@@ -9,6 +9,9 @@ from irl_ros.sim.reference import Flight
 from irl_ros.sim.state import State
 from irl_ros.sim.world import World
 
+HELD = -3
+"""Where the held flag stands: above 0 while the ball is in hand, scaled or not."""
+
 
 class Observation(nn.Module):
     """State → vector [..., size], standardised by a frozen mean and scale.
@@ -57,7 +60,7 @@ class Observation(nn.Module):
         self.mean.copy_(raw.mean(0))
         # a constant entry (a fixed target height, a joint nobody moves) must not blow up when it moves later
         self.scale.copy_(raw.std(0).clamp_min(0.1))
-        self.mean[-3:], self.scale[-3:] = 0.5, 0.5
+        self.mean[HELD:], self.scale[HELD:] = 0.5, 0.5
 
     def forward(self, s: State) -> Tensor:
         return ((self.raw(s) - self.mean) / self.scale).clamp(-6.0, 6.0)

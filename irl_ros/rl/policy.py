@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from irl_ros.errors import InputError
 from irl_ros.networks import load_weights, mlp, save_weights, weights_sha256
-from irl_ros.rl.observation import Observation
+from irl_ros.rl.observation import HELD, Observation
 from irl_ros.robots import Robot
 from irl_ros.settings import as_dict, build, load_yaml, save_yaml
 from irl_ros.sim.state import State
@@ -49,7 +49,8 @@ class Policy(nn.Module):
     """π_θ(a | s) = N(v; m_θ(s), σ_θ²) · Bernoulli(release; p_θ(s)).
 
     Joint velocities are sampled unbounded and clipped by the world, and log π is taken of the sample before
-    clipping. The release counts in log π only while the ball is held: afterwards it changes nothing.
+    clipping. The release counts in log π only while the ball is held (the observation says so): afterwards it
+    changes nothing. An `Agent`.
 
     Args:
         world: robot and task the policy is for.
@@ -91,14 +92,32 @@ class Policy(nn.Module):
         release = torch.where(chance < torch.sigmoid(logit), 1.0, -1.0)
         return torch.cat((mean + log_std.exp() * noise, release[..., None]), -1)
 
-    def log_prob(self, observation: Tensor, action: Tensor, held: Tensor) -> Tensor:
+    def mode(self, observation: Tensor) -> Tensor:
+        """The likeliest action, [..., n + 1] in [-1, 1]: mean velocities, release when likelier than not."""
+        mean, _, logit = self.distribution(observation)
+        release = torch.where(logit > 0, 1.0, -1.0)
+        return torch.cat((mean.clamp(-1.0, 1.0), release[..., None]), -1)
+
+    def jitter(self, action: Tensor) -> Tensor:
+        """The action [..., n + 1] with the policy's noise on its joint velocities."""
+        velocities = action[..., :-1]
+        noise = self.bounded_log_std.detach().exp() * torch.randn_like(velocities)
+        return torch.cat((velocities + noise, action[..., -1:]), -1)
+
+    def value_network(self) -> nn.Module:
+        """An untrained value function of the policy's size, [..., D] → [..., 1]."""
+        sizes = [self.observation.size, *self.settings.hidden, 1]
+        return mlp(sizes, last_gain=0.1).to(self.log_std.device)
+
+    def log_prob(self, observation: Tensor, action: Tensor) -> Tensor:
         """log π(a | s), [...], for actions [..., n + 1] as sampled (not clipped)."""
         mean, log_std, logit = self.distribution(observation)
-        return self._log_prob(mean, log_std, logit, action, held)
+        return self._log_prob(mean, log_std, logit, action, observation[..., HELD] > 0)
 
-    def log_prob_entropy(self, observation: Tensor, action: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
+    def log_prob_entropy(self, observation: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """log π(a | s) and the entropy of π(· | s), each [...]."""
         mean, log_std, logit = self.distribution(observation)
+        held = observation[..., HELD] > 0
         gaussian = (log_std + 0.5 * (1 + LOG_TAU)).sum(-1)
         p = torch.sigmoid(logit)
         bernoulli = functional.softplus(logit) - p * logit
@@ -115,10 +134,8 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def act(self, state: State) -> Tensor:
-        """The mode of π(· | s), [N, n + 1] in [-1, 1]: mean velocities, release when more likely than not."""
-        mean, _, logit = self.distribution(self.observation(state))
-        release = torch.where(logit > 0, 1.0, -1.0)
-        return torch.cat((mean.clamp(-1.0, 1.0), release[..., None]), -1)
+        """The mode of π(· | s), [N, n + 1]."""
+        return self.mode(self.observation(state))
 
     @property
     def sha256(self) -> str:

@@ -1,4 +1,4 @@
-"""Proximal policy optimisation (Schulman et al. 2017) with an entropy term, on batched throws."""
+"""Proximal policy optimisation (Schulman et al. 2017) with an entropy term, on batched episodes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from irl_ros.networks import mlp
-from irl_ros.rl.policy import Policy
+from irl_ros.rl.agent import Agent
+from irl_ros.rl.task import Rollout
 from irl_ros.settings import at_least
-from irl_ros.sim.rollout import Simulator
-from irl_ros.sim.state import State, Throws
-
-Starts = tuple[Tensor, Tensor] | None
 
 
 @dataclass(frozen=True)
 class PPOSettings:
-    throws: int = 256
-    """Throws an iteration (N)."""
+    episodes: int = 256
+    """Episodes an iteration (N)."""
     epochs: int = 4
     """Passes over a batch."""
     minibatches: int = 8
@@ -37,73 +33,15 @@ class PPOSettings:
     """Wanted KL(old ‖ new) a policy step."""
     entropy: float = 0.003
     """Weight of the entropy term."""
-    effort: float = 0.01
-    """Cost of commanded velocity after the release, a step: an arm that has thrown comes to rest."""
     value_coefficient: float = 1.0
     max_grad_norm: float = 1.0
 
     def __post_init__(self) -> None:
-        at_least(self, 1, "throws", "epochs", "minibatches")
+        at_least(self, 1, "episodes", "epochs", "minibatches")
         at_least(self, 0, "gamma", "gae_lambda", "clip", "learning_rate", "target_kl", "max_grad_norm")
         for key in ("gamma", "gae_lambda"):
             if getattr(self, key) > 1:
                 raise ValueError(f"{key}: must be at most 1, found {getattr(self, key)}")
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """N throws as the learner sees them.
-
-    Attributes:
-        throws: states [N, T + 1], actions [N, T, n + 1] as sampled.
-        observations: [N, T + 1, D].
-        log_prob: of the actions under the policy that threw, [N, T].
-    """
-
-    throws: Throws
-    observations: Tensor
-    log_prob: Tensor
-
-    @property
-    def hits(self) -> dict[str, float]:
-        """Hit rate of the exploring policy, for the log. Learning does not use it."""
-        return {"explore_hit_10cm": float((self.throws.outcome.error <= 0.10).float().mean())}
-
-
-@torch.no_grad()
-def collect(
-    simulator: Simulator,
-    policy: Policy,
-    count: int,
-    starts: Starts = None,
-) -> Rollout:
-    """Throw `count` times with exploration noise, at targets the world draws.
-
-    Args:
-        simulator: where.
-        policy: π_θ.
-        count: N.
-        starts: joint positions and velocities to draw starts from, each [M, n]; default: home, at rest.
-
-    Raises:
-        FloatingPointError: the world or the policy gave a value that is not finite.
-    """
-    if starts is not None:
-        chosen = torch.randint(len(starts[0]), (count,))
-        starts = (starts[0][chosen], starts[1][chosen])
-    state = simulator.reset(simulator.world.sample_targets(count), starts)
-    states, observations, actions, log_prob = [state], [policy.observation(state)], [], []
-    for _ in range(simulator.world.horizon):
-        action = policy.sample(observations[-1])
-        log_prob.append(policy.log_prob(observations[-1], action, state.held))
-        state = simulator.step(action)
-        actions.append(action)
-        states.append(state)
-        observations.append(policy.observation(state))
-    throws = Throws(State.stack(states, 1), torch.stack(actions, 1), simulator.outcome())
-    if not torch.isfinite(observations[-1]).all():
-        raise FloatingPointError("a throw ended in values that are not finite: learning has diverged")
-    return Rollout(throws, torch.stack(observations, 1), torch.stack(log_prob, 1))
 
 
 class PPO:
@@ -114,11 +52,10 @@ class PPO:
         settings: see PPOSettings.
     """
 
-    def __init__(self, policy: Policy, settings: PPOSettings | None = None) -> None:
+    def __init__(self, policy: Agent, settings: PPOSettings | None = None) -> None:
         self.policy, self.settings = policy, settings or PPOSettings()
-        hidden = policy.settings.hidden
-        device = policy.log_std.device
-        self.value = mlp([policy.observation.size, *hidden, 1], last_gain=0.1).to(device)
+        self.value = policy.value_network()
+        device = next(self.value.parameters()).device
         self.optimizer = torch.optim.Adam(
             [*policy.parameters(), *self.value.parameters()], lr=self.settings.learning_rate
         )
@@ -132,7 +69,7 @@ class PPO:
         """
         s = self.settings
         with torch.no_grad():
-            values = self.value(rollout.observations)[..., 0] * self.return_scale
+            values = self.value(rollout.trajectories.observations)[..., 0] * self.return_scale
         values[:, -1] = 0.0
         advantage = torch.zeros_like(values[:, 0])
         advantages = torch.zeros_like(rewards)
@@ -145,9 +82,6 @@ class PPO:
     def update(self, rollout: Rollout, rewards: Tensor) -> dict[str, float]:
         """One policy step on rewards [N, T]. Returns figures for the log."""
         s = self.settings
-        held = rollout.throws.states.held[:, :-1]
-        effort = rollout.throws.actions[..., :-1].clamp(-1, 1).square().mean(-1)
-        rewards = rewards - s.effort * effort * (~held)
         advantages, returns = self.advantages(rollout, rewards)
         spread = returns.std().clamp_min(1e-3)
         self.return_scale = spread if self.return_scale == 0 else torch.lerp(self.return_scale, spread, 0.2)
@@ -159,9 +93,8 @@ class PPO:
         data = tuple(
             flat(x)
             for x in (
-                rollout.observations[:, :-1],
-                rollout.throws.actions,
-                held,
+                rollout.trajectories.observations[:, :-1],
+                rollout.trajectories.actions,
                 rollout.log_prob,
                 advantages,
                 returns / self.return_scale,
@@ -187,10 +120,10 @@ class PPO:
         }
 
     def _step(
-        self, obs: Tensor, action: Tensor, held: Tensor, old: Tensor, advantage: Tensor, target: Tensor
+        self, obs: Tensor, action: Tensor, old: Tensor, advantage: Tensor, target: Tensor
     ) -> tuple[float, float, float, float]:
         s = self.settings
-        new, entropy = self.policy.log_prob_entropy(obs, action, held)
+        new, entropy = self.policy.log_prob_entropy(obs, action)
         log_ratio = new - old
         ratio = log_ratio.exp()
         clipped = ratio.clamp(1 - s.clip, 1 + s.clip)

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-Batch = TypeVar("Batch", bound="_TensorBatch")
+Batch = TypeVar("Batch", bound="TensorBatch")
 
 
-class _TensorBatch:
+class TensorBatch:
     """Shared by the dataclasses of tensors below: the same leading dimensions in every field."""
 
     def map(self: Batch, f: Callable[[Tensor], Tensor]) -> Batch:
@@ -43,7 +43,7 @@ class _TensorBatch:
 
 
 @dataclass(frozen=True)
-class State(_TensorBatch):
+class State(TensorBatch):
     """State of N throws (any leading shape; [N] below).
 
     Attributes:
@@ -68,7 +68,7 @@ class State(_TensorBatch):
 
 
 @dataclass(frozen=True)
-class Outcome(_TensorBatch):
+class Outcome(TensorBatch):
     """What came of N throws.
 
     Attributes:
@@ -90,7 +90,7 @@ class Outcome(_TensorBatch):
 
 
 @dataclass(frozen=True)
-class Throws(_TensorBatch):
+class Throws(TensorBatch):
     """N whole throws.
 
     Attributes:

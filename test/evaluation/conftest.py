@@ -15,8 +15,8 @@ from irl_ros.irl.transfer import transfer
 from irl_ros.rl.policy import Policy
 from irl_ros.sim import World, load_world
 
-TINY = ["bc.steps=50", "airl.iterations=2", "airl.ppo.throws=16", "airl.sampler_throws=16"]
-TINY += ["airl.discriminator_steps=2", "polish.iterations=1", "polish.ppo.throws=16"]
+TINY = ["bc.steps=50", "airl.iterations=2", "airl.ppo.episodes=16", "airl.sampler_episodes=16"]
+TINY += ["airl.discriminator_steps=2", "polish.iterations=1", "polish.ppo.episodes=16"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -89,5 +89,5 @@ def cloned(bags: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def transferred(learned: Path) -> Path:
-    few = ["reoptimise.iterations=2", "reoptimise.ppo.throws=16"]
+    few = ["reoptimise.iterations=2", "reoptimise.ppo.episodes=16"]
     return transfer(learned, "weak_wrist", learned.parent / "transferred", overrides=few)

@@ -23,10 +23,10 @@ QUICK = (
     "airl.keep_every=2",
     "airl.discriminator_steps=3",
     "airl.batch=64",
-    "airl.sampler_throws=8",
-    "airl.ppo.throws=16",
+    "airl.sampler_episodes=8",
+    "airl.ppo.episodes=16",
     "polish.iterations=4",
-    "polish.ppo.throws=16",
+    "polish.ppo.episodes=16",
     "trainer.checkpoint_every=2",
 )
 """Every stage runs and nothing gets good: ten rounds, checkpoints after rounds 2, 4, 6, 8 and 10."""

@@ -19,7 +19,7 @@ from irl_ros.rl.ppo import PPOSettings, collect
 from irl_ros.settings import build
 from irl_ros.sim import BatchWorld, Throws, World
 
-SMALL = AIRLSettings(ppo=PPOSettings(throws=8), sampler_throws=4, batch=64, discriminator_steps=2)
+SMALL = AIRLSettings(ppo=PPOSettings(episodes=8), sampler_episodes=4, batch=64, discriminator_steps=2)
 
 
 @pytest.fixture
@@ -304,7 +304,7 @@ def test_it_plays_on_where_it_is_told_to(game_of: Callable[..., AIRL]) -> None:
     assert game.round == 2 and not game.matched
 
 
-@pytest.mark.parametrize("key", ["keep_every", "batch", "discriminator_steps", "sampler_throws", "gain"])
+@pytest.mark.parametrize("key", ["keep_every", "batch", "discriminator_steps", "sampler_episodes", "gain"])
 def test_impossible_settings_are_refused(key: str) -> None:
     with pytest.raises(InputError, match=f"airl: {key}: must be"):
         build(AIRLSettings, {key: 0}, "--set", "airl.")

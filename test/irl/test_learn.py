@@ -102,7 +102,7 @@ def test_it_learns_in_pybullet_too(
     bags: Path, tmp_path: Path, quick: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("irl_ros.irl.trainer.PRACTICE_THROWS", 20)
-    short = ("airl.iterations=1", "airl.ppo.throws=4", "airl.sampler_throws=2", "polish.iterations=0")
+    short = ("airl.iterations=1", "airl.ppo.episodes=4", "airl.sampler_episodes=2", "polish.iterations=0")
     run = learn([bags], tmp_path / "run", sim="pybullet", overrides=[*quick, *short])
     assert len(read_metrics(run)) == 1
     load_policy(run)
@@ -139,7 +139,7 @@ def test_it_learns_and_resumes_on_a_gpu(
         ({"overrides": ["airl.ppo.minibatches=0"]}, "minibatches: must be at least 1"),
         ({"overrides": ["trainer.checkpoint_every=0"]}, "checkpoint_every: must be at least 1"),
         ({"overrides": ["bc.batch=0"]}, "batch: must be at least 1"),
-        ({"overrides": ["airl.reward.features=pixels"]}, "expected one of distance, offset"),
+        ({"overrides": ["reward.features=pixels"]}, "expected one of distance, offset"),
         ({"config": "missing.yaml"}, "missing.yaml: no such file"),
         ({"paths": ["nowhere"]}, "nowhere"),
         ({"world": {"robot": "iiwa"}}, "panda_joint1|lbr_iiwa|joint"),
@@ -177,7 +177,7 @@ def test_a_config_file_and_overrides_on_top(bags: Path, tmp_path: Path, quick: t
 
 def test_one_override_changes_one_setting() -> None:
     """Settings nested in others keep the defaults they have there, which are not those of their own class."""
-    for cls, key in ((LearnSettings, "polish.ppo.throws"), (TransferSettings, "reoptimise.ppo.throws")):
+    for cls, key in ((LearnSettings, "polish.ppo.episodes"), (TransferSettings, "reoptimise.ppo.episodes")):
         changed = as_dict(build(cls, override({}, [f"{key}=7"]), "--set"))
         expected = override(as_dict(cls()), [f"{key}=7"])
         assert changed == expected != as_dict(cls())

@@ -49,7 +49,7 @@ def test_from_a_persons_throws_to_a_reward_and_a_policy_that_throws_better(
     simulator, policy = BatchWorld(world), Policy(world)
     clone(policy, operator_throws, BCSettings(steps=400))
     cloned = hit_rate(policy)
-    settings = AIRLSettings(ppo=PPOSettings(throws=64), sampler_throws=64, batch=256, iterations=40)
+    settings = AIRLSettings(ppo=PPOSettings(episodes=64), sampler_episodes=64, batch=256, iterations=40)
     game = AIRL(simulator, operator_throws, policy, settings)
     while not game.finished:
         game.iterate()
@@ -58,7 +58,7 @@ def test_from_a_persons_throws_to_a_reward_and_a_policy_that_throws_better(
         simulator,
         game.reward,
         policy,
-        ReoptimiseSettings(iterations=16, ppo=PPOSettings(throws=128, entropy=0.001)),
+        ReoptimiseSettings(iterations=16, ppo=PPOSettings(episodes=128, entropy=0.001)),
     )
     while not polish.finished:
         polish.iterate()

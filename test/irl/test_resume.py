@@ -14,7 +14,7 @@ from irl_ros.irl.learn import learn
 from irl_ros.irl.run_directory import read_metrics
 from irl_ros.irl.transfer import transfer
 
-QUICK_TRANSFER = ("reoptimise.iterations=5", "reoptimise.ppo.throws=16", "trainer.checkpoint_every=2")
+QUICK_TRANSFER = ("reoptimise.iterations=5", "reoptimise.ppo.episodes=16", "trainer.checkpoint_every=2")
 TAKES_NO_PART = {"wall_s", "steps_per_s", "remaining_s"}
 
 

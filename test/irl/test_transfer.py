@@ -20,7 +20,7 @@ from irl_ros.rl.policy import Policy, load_policy
 from irl_ros.rl.ppo import PPO, PPOSettings
 from irl_ros.sim import BatchWorld, State, World, load_world
 
-SHORT = ("reoptimise.iterations=2", "reoptimise.ppo.throws=16")
+SHORT = ("reoptimise.iterations=2", "reoptimise.ppo.episodes=16")
 
 
 @pytest.mark.parametrize("start", ["fresh", "warm"])
@@ -125,7 +125,7 @@ def test_the_policy_is_paid_the_reward_and_release_shaping(
         PPO, "update", lambda self, r, rewards: paid.append((r, rewards)) or update(self, r, rewards)
     )
     reward = TrueReward(world)
-    settings = ReoptimiseSettings(iterations=1, ppo=PPOSettings(throws=4, gamma=0.98))
+    settings = ReoptimiseSettings(iterations=1, ppo=PPOSettings(episodes=4, gamma=0.98))
     figures = Reoptimisation(BatchWorld(world), reward, Policy(world), settings).iterate()
     ((rollout, rewards),) = paid
     states = rollout.throws.states
@@ -141,7 +141,7 @@ def test_policy_steps_shrink_towards_the_end(world: World) -> None:
     def reward(state: State) -> torch.Tensor:
         return state.landed.float()
 
-    settings = ReoptimiseSettings(iterations=8, settle=0.5, ppo=PPOSettings(throws=4, target_kl=0.02))
+    settings = ReoptimiseSettings(iterations=8, settle=0.5, ppo=PPOSettings(episodes=4, target_kl=0.02))
     polish = Reoptimisation(BatchWorld(world), reward, policy, settings)
     targets = []
     while not polish.finished:

@@ -14,7 +14,7 @@ from irl_ros.nodes import interface as names
 from irl_ros.nodes.session import LIMIT, Session
 from irl_ros.rl.policy import load_policy
 
-QUICK = ["bc.steps=20", "airl.ppo.throws=64", "policy.hidden=[16]", "trainer.checkpoint_every=1"]
+QUICK = ["bc.steps=20", "airl.ppo.episodes=64", "policy.hidden=[16]", "trainer.checkpoint_every=1"]
 
 
 @pytest.fixture

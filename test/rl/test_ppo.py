@@ -171,7 +171,7 @@ def test_it_finds_a_speed_and_a_time_to_let_go() -> None:
     world = load_world({"horizon": 20})
     simulator, policy = BatchWorld(world), Policy(world)
     policy.observation.freeze(collect(simulator, policy, 64).throws.states)
-    ppo = PPO(policy, PPOSettings(throws=64, target_kl=0.05, effort=0.0))
+    ppo = PPO(policy, PPOSettings(episodes=64, target_kl=0.05, effort=0.0))
     limit, returns = float(world.velocity[0]), []
     for _ in range(16):
         rollout = collect(simulator, policy, 64)

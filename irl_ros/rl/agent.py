@@ -1,0 +1,38 @@
+"""Agent: what algorithms need of a stochastic policy, whatever its actions are."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+
+class Agent(Protocol):
+    """π_θ(a | s) on observations [..., D], with actions [..., A]; in fact always an nn.Module."""
+
+    def sample(self, observation: Tensor) -> Tensor:
+        """An action [..., A]."""
+
+    def mode(self, observation: Tensor) -> Tensor:
+        """The action [..., A] that a robot executes."""
+
+    def log_prob(self, observation: Tensor, action: Tensor) -> Tensor:
+        """log π(a | s), [...], of actions as sampled (before the world clips them)."""
+
+    def log_prob_entropy(self, observation: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """log π(a | s) and the entropy of π(· | s), each [...]."""
+
+    def jitter(self, action: Tensor) -> Tensor:
+        """The action [..., A] with the policy's own exploration noise added, where it has any."""
+
+    def keep_within_bounds(self) -> None:
+        """For after a gradient step: bring parameters back that have left their bounds."""
+
+    def value_network(self) -> nn.Module:
+        """An untrained network [..., D] → [..., 1] of the policy's own size, on its device."""
+
+    def parameters(self) -> Any: ...
+
+    def state_dict(self) -> Any: ...
+
+    def load_state_dict(self, state_dict: Any) -> Any: ...

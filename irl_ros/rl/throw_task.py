@@ -1,0 +1,134 @@
+"""The throw as a Task: rollouts in a simulator, release shaping, the progress line's hit rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from irl_ros.rewards.features import Features
+from irl_ros.rewards.shaping import ReleasePotential
+from irl_ros.rl.agent import Agent
+from irl_ros.rl.background import background_policies
+from irl_ros.rl.observation import Observation
+from irl_ros.rl.policy import Policy
+from irl_ros.rl.task import Rollout, Trajectories
+from irl_ros.settings import at_least
+from irl_ros.sim.pool import BulletPool
+from irl_ros.sim.rollout import Simulator, throw
+from irl_ros.sim.state import State, Throws
+
+Starts = tuple[Tensor, Tensor] | None
+"""Joint positions and velocities that throws start from, each [M, n]; None: home, at rest."""
+PRACTICE_SEED = 7919
+"""Of the targets the progress line is measured on; evaluation draws others."""
+PRACTICE_THROWS = 256
+
+
+@dataclass(frozen=True)
+class ThrowTaskSettings:
+    release_shaping: bool = True
+    """Pay a swing while it happens by what letting go now would bring (rewards/shaping.py)."""
+    effort: float = 0.01
+    """Cost of commanded velocity after the release, a step: an arm that has thrown comes to rest."""
+
+    def __post_init__(self) -> None:
+        at_least(self, 0, "effort")
+
+
+class ThrowTask:
+    """Throws at targets the world draws. A `Task`.
+
+    Args:
+        simulator: where.
+        observation: what the policy sees; its scaling is frozen already.
+        features: what a reward sees.
+        starts: where throws start.
+        settings: see ThrowTaskSettings.
+    """
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        observation: Observation,
+        features: Features,
+        starts: Starts = None,
+        settings: ThrowTaskSettings | None = None,
+    ) -> None:
+        self.simulator, self.observation, self.features = simulator, observation, features
+        self.starts, self.settings = starts, settings or ThrowTaskSettings()
+        self.device = simulator.device
+
+    @property
+    def horizon(self) -> int:
+        """Control steps of a throw."""
+        return self.simulator.world.horizon
+
+    @torch.no_grad()
+    def rollout(self, policy: Agent, episodes: int) -> Rollout:
+        """Throws with exploration noise; `states` of the result is a State [N, T + 1].
+
+        Raises:
+            FloatingPointError: the world or the policy gave a value that is not finite.
+        """
+        starts = self.starts
+        if starts is not None:
+            chosen = torch.randint(len(starts[0]), (episodes,))
+            starts = (starts[0][chosen], starts[1][chosen])
+        state = self.simulator.reset(self.simulator.world.sample_targets(episodes), starts)
+        states, observations, actions, log_prob = [state], [self.observation(state)], [], []
+        for _ in range(self.horizon):
+            actions.append(policy.sample(observations[-1]))
+            log_prob.append(policy.log_prob(observations[-1], actions[-1]))
+            states.append(self.simulator.step(actions[-1]))
+            observations.append(self.observation(states[-1]))
+        if not torch.isfinite(observations[-1]).all():
+            raise FloatingPointError("a throw ended in values that are not finite: learning has diverged")
+        whole, error = State.stack(states, 1), self.simulator.outcome().error
+        trajectories = Trajectories(
+            torch.stack(observations, 1), self.features(whole).float(), torch.stack(actions, 1)
+        )
+        figures = {"explore_hit_10cm": float((error <= 0.10).float().mean())}
+        return Rollout(trajectories, torch.stack(log_prob, 1), whole, figures)
+
+    def trajectories(self, throws: Throws) -> Trajectories:
+        """Throws from elsewhere (demonstrations) as this task's algorithms see them."""
+        throws = throws.to(self.device)
+        states = throws.states
+        return Trajectories(self.observation(states), self.features(states).float(), throws.actions.float())
+
+    @torch.no_grad()
+    def shaping(self, rollout: Rollout, reward: Callable[[State], Tensor], gamma: float) -> Tensor:
+        """Release shaping by `reward`, less the cost of effort after the release, [N, T]."""
+        states: State = rollout.states
+        effort = rollout.trajectories.actions[..., :-1].clamp(-1, 1).square().mean(-1)
+        added = -self.settings.effort * effort * (~states.held[:, :-1])
+        if self.settings.release_shaping:
+            added = added + ReleasePotential(self.simulator.world, reward, gamma)(states)
+        return added
+
+    def background(self, policy: Agent) -> list[Agent]:
+        """The policy's swing let go at any time; never; with much noise; an arm that moves at random."""
+        return list(background_policies(cast(Policy, policy)))
+
+    def practice(self, policy: Agent) -> dict[str, float]:
+        """Shares of throws of the deterministic policy within 10 and 5 cm of practice targets."""
+        generator = torch.Generator().manual_seed(PRACTICE_SEED)
+        starts = self.starts
+        if starts is not None:
+            chosen = torch.arange(PRACTICE_THROWS) % len(starts[0])
+            starts = (starts[0][chosen], starts[1][chosen])
+        targets = self.simulator.world.sample_targets(PRACTICE_THROWS, generator)
+
+        def act(state: State) -> Tensor:
+            return policy.mode(self.observation(state))
+
+        # a pool throws a few at a time: every throw at once needs an arm of its own in memory
+        if isinstance(self.simulator, BulletPool):
+            outcome = self.simulator.throw(act, targets, starts).outcome
+        else:
+            outcome = throw(self.simulator, act, targets, starts).outcome
+        return {f"hit_{cm}cm": float((outcome.error <= cm / 100).float().mean()) for cm in (10, 5)}
