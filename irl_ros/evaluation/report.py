@@ -219,7 +219,7 @@ def _milliseconds(value: float | None) -> str:
 
 def _changes(story: Story) -> str:
     """What is different in a transfer's world from the one its reward was learned in."""
-    source = Path(str(story.description.get("from", "")))
+    source = Path(story.description.get("from") or "nowhere")
     if not story.is_transfer or not (source / "run.yaml").is_file():
         return ""
     before = _flat(RunDirectory(source).description()["world"]["settings"])

@@ -75,7 +75,7 @@ class Story:
 
     def _transferred(self, rates: dict[str, str]) -> str:
         d = self.description
-        learned = f"The frozen reward of the run “{Path(d['from']).name}”"
+        learned = f"The frozen reward of the run “{Path(d['from'] or '').name}”"
         reward = "The task's own reward" if d["reward"] == "true" else learned
         start = "an untrained network" if d["start"] == "fresh" else "that run's policy"
         text = f"{reward} was optimised in world “{self.world.name}”, beginning with {start}"
@@ -90,7 +90,9 @@ class Story:
         d = self.description
         place = f"--world {d['world']['name']} --seed {d['seed']} --out {self.run}"
         if self.is_transfer:
-            return f"irl-ros transfer {d['from']} --reward {d['reward']} --start {d['start']} {place}"
+            return (
+                f"irl-ros transfer {d['from'] or 'RUN'} --reward {d['reward']} --start {d['start']} {place}"
+            )
         return f"irl-ros learn {' '.join(d['demos']['paths'])} --algo {d['algo']} {place}"
 
 
@@ -121,7 +123,7 @@ def _throwers(
     found = [demonstrated(description, run, world)]
     where = (world, count, sim)
     if description["verb"] == "transfer":
-        old = Path(description["from"])
+        old = Path(description["from"] or "nowhere")
         if (old / "policy.yaml").is_file() and load_policy(old).robot_sha256 == world.robot.sha256:
             found.append(thrown(old, "Old policy", "clone", "unchanged", *where))
     elif (run / "bc" / "policy.yaml").is_file():

@@ -21,11 +21,11 @@ from irl_ros.irl.run_directory import (
     restore_world,
 )
 from irl_ros.irl.trainer import Stage, Trainer, TrainerSettings
-from irl_ros.rewards.reward import load_reward
+from irl_ros.rewards.reward import Reward, load_reward
 from irl_ros.rewards.true_reward import TrueReward
 from irl_ros.rl.policy import Policy, PolicySettings, load_policy
 from irl_ros.rl.ppo import PPOSettings
-from irl_ros.rl.throw_task import ThrowTask, ThrowTaskSettings
+from irl_ros.rl.throw_task import Starts, ThrowTask, ThrowTaskSettings
 from irl_ros.settings import as_dict, build, load_yaml, override
 from irl_ros.sim import State, World, load_world
 
@@ -43,7 +43,7 @@ class TransferSettings:
 
 
 def transfer(
-    run: str | Path,
+    run: str | Path | None,
     world: str | Path | None,
     out: str | Path,
     reward: str = "learned",
@@ -58,8 +58,9 @@ def transfer(
     """Optimise a policy for the frozen reward of `run` in `world` and leave a RUN directory.
 
     Args:
-        run: a RUN with a reward.
-        world: name or YAML; default: the world the reward was learned in.
+        run: a RUN with a reward. The true reward needs none: for that any RUN will do, or, for a fresh start
+            from home in a named world, None.
+        world: name or YAML; default: the world of `run`.
         out: the new RUN directory.
         reward: "learned", or "true": the task's own, as a yardstick.
         start: "fresh" (an untrained network, no demonstrations) or "warm" (the run's policy).
@@ -81,10 +82,10 @@ def transfer(
     else:
         target.refuse_if_taken()
         settings = override(load_yaml(Path(config)) if config else {}, list(overrides))
-        changed = load_world(world) if world else load_reward(run).world
+        changed = load_world(world) if world else _world_of(run, reward)
         description = {
             "verb": "transfer",
-            "from": str(run),
+            "from": None if run is None else str(run),
             "reward": reward,
             "start": start,
             "seed": seed,
@@ -104,14 +105,36 @@ def _check_choices(description: dict[str, Any]) -> None:
         if description[option] not in choices:
             raise InputError(f"--{option}", *unknown_name(option, description[option], choices))
 
+    needed = [f"--{k} {v}" for k, v in (("reward", "learned"), ("start", "warm")) if description[k] == v]
+    if description["from"] is None and needed:
+        raise InputError("RUN", f"is not given, and {needed[0]} needs one", "give what `irl-ros learn` left")
+
+
+def _world_of(run: str | Path | None, reward: str) -> World:
+    if run is None:
+        raise InputError("--world", "is not given, and without a RUN there is no other", "name one")
+    if reward == "true":
+        return restore_world(RunDirectory(run).description()["world"])
+    return load_reward(run).world
+
+
+def _starts(source: str | None, world: World) -> Starts:
+    if source is None and world.settings.start == "demos":
+        problem = f"world '{world.name}' starts where demonstrations did (start: demos)"
+        raise InputError("RUN", f"is not given, and {problem}", "give what `irl-ros learn` left")
+    return None if source is None else load_starts(source, world)
+
 
 def _work(description: dict[str, Any], target: RunDirectory, resume: bool) -> None:
     settings = build(TransferSettings, description["settings"], target.path / "run.yaml")
     device = choose_device(description["device"], description["sim"])
     world, source = restore_world(description["world"]), description["from"]
-    learned = load_reward(source, world, device)
-    reward: Callable[[State], Tensor] = TrueReward(world) if description["reward"] == "true" else learned
-    starts = load_starts(source, world)
+    by_true = description["reward"] == "true"
+    # optimised or not, the reward of a run goes along, if it has one
+    kept = source is not None and (Path(source) / "reward.yaml").is_file()
+    learned = load_reward(source, world, device) if kept or not by_true else Reward(world).to(device)
+    reward: Callable[[State], Tensor] = TrueReward(world) if by_true else learned
+    starts = _starts(source, world)
     torch.set_num_threads(settings.trainer.threads)
     torch.manual_seed(description["seed"])
     simulator = make_simulator(world, description["sim"], device)
@@ -127,8 +150,8 @@ def _work(description: dict[str, Any], target: RunDirectory, resume: bool) -> No
         if not resume:
             target.create(description)
         target.save_starts(starts)
-        what = f"{description['reward']} reward of {source} in world '{world.name}'"
-        print(f"{what}, {description['start']} start")
+        whose = "true reward" if by_true else f"learned reward of {source}"
+        print(f"{whose} in world '{world.name}', {description['start']} start")
         r = settings.reoptimise
         algorithm = Reoptimisation(task, reward, policy, r)
         stage = Stage("learning", algorithm, r.iterations, r.ppo.episodes)
@@ -138,7 +161,8 @@ def _work(description: dict[str, Any], target: RunDirectory, resume: bool) -> No
         trainer.fit()
     finally:
         close_simulator(simulator)
-    learned.save(target.path)
+    if kept:
+        learned.save(target.path)
     policy.save(target.path)
 
 
