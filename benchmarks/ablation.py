@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from unittest import mock
 
 import torch
 from torch import Tensor
@@ -22,23 +20,24 @@ from irl_ros.evaluation.evaluate import EVALUATION_SEED, throw_at_unseen
 from irl_ros.irl.airl import AIRL, AIRLSettings
 from irl_ros.irl.bc import BCSettings, clone
 from irl_ros.irl.reoptimise import Reoptimisation
-from irl_ros.irl.transfer import TransferSettings, fresh_policy
+from irl_ros.irl.transfer import TransferSettings
 from irl_ros.rewards.reward import Reward
-from irl_ros.rewards.shaping import ReleasePotential
+from irl_ros.rewards.reward_net import RewardSettings
 from irl_ros.rewards.true_reward import TrueReward
 from irl_ros.rl.policy import Policy
+from irl_ros.rl.throw_task import ThrowTask, ThrowTaskSettings
 from irl_ros.settings import build
 from irl_ros.sim import BatchWorld, State, World, load_world
 
+OFFSET, UNSHAPED = "g sees the offset", "no release shaping"
 VARIANTS: dict[str, dict[str, object]] = {
     "as shipped": {},
     "no background policies": {"background": False},
     "actions not made alike": {"match_noise": False},
     "played on for 100 rounds": {"stop_at_match": False},
-    "g sees the offset": {"reward": {"features": "offset"}},
-    "no release shaping": {},
+    OFFSET: {},
+    UNSHAPED: {},
 }
-UNSHAPED = "no release shaping"
 
 
 def hits(policy: Policy, world: World) -> str:
@@ -58,44 +57,42 @@ def at_target(reward: Reward, distances: tuple[float, ...]) -> str:
         return " ".join(f"{g:5.2f}" for g in reward(state).tolist())
 
 
-def reoptimised(reward: Callable[[State], Tensor], world: World, seed: int) -> str:
+def reoptimised(
+    reward: Callable[[State], Tensor], learned: Reward, world: World, seed: int, how: ThrowTaskSettings
+) -> str:
     """Hits of a fresh policy on a frozen reward."""
     torch.manual_seed(1000 + seed)
     settings = TransferSettings()
-    policy = fresh_policy(world, settings.policy, BatchWorld(world), torch.device("cpu"))
-    search = Reoptimisation(BatchWorld(world), reward, policy, settings.reoptimise)
+    policy = Policy(world, settings.policy)
+    task = ThrowTask(BatchWorld(world), policy.observation, learned.features, settings=how)
+    policy.observation.freeze(task.rollout(policy, 256).states)
+    search = Reoptimisation(task, reward, policy, settings.reoptimise)
     while not search.finished:
         search.iterate()
     return hits(policy, world)
 
 
-def shaping(on: bool) -> AbstractContextManager[object]:
-    """Release shaping as it is, or worth nothing."""
-    if on:
-        return nullcontext()
-    return mock.patch.object(
-        ReleasePotential, "__call__", lambda _, states: torch.zeros(states.phase[:, 1:].shape)
-    )
-
-
 def row(name: str, seed: int, world: World) -> None:
     """Learn with one part left out, re-optimise, print."""
     torch.manual_seed(seed)
-    demonstrations = demonstrate(world, episodes=20, seed=seed)
+    throws = demonstrate(world, episodes=20, seed=seed)
     policy = Policy(world)
+    policy.observation.freeze(throws.states)
+    reward = Reward(world, RewardSettings(features="offset" if name == OFFSET else "distance"))
+    how = ThrowTaskSettings(release_shaping=name != UNSHAPED)
+    task = ThrowTask(BatchWorld(world), policy.observation, reward.features, settings=how)
+    demonstrations = task.trajectories(throws)
     clone(policy, demonstrations, BCSettings())
-    settings = build(AIRLSettings, VARIANTS[name], "ablation")
-    with shaping(name != UNSHAPED):
-        game = AIRL(BatchWorld(world), demonstrations, policy, settings)
-        accuracy = []
-        while not game.finished:
-            accuracy.append(game.iterate()["discriminator_accuracy"])
-        after = hits(policy, world)
-        fresh = reoptimised(game.reward, world, seed)
+    game = AIRL(task, demonstrations, policy, reward, build(AIRLSettings, VARIANTS[name], "ablation"))
+    accuracy = []
+    while not game.finished:
+        accuracy.append(game.iterate()["discriminator_accuracy"])
+    after = hits(policy, world)
+    fresh = reoptimised(reward, reward, world, seed, how)
     late = sum(accuracy[-10:]) / len(accuracy[-10:])
     print(
         f"{name:<26} {seed:>4} {game.round:>6} {late:>13.0%}  {after}  {fresh}  "
-        f"{at_target(game.reward, (0.0, 0.1, 0.5))}",
+        f"{at_target(reward, (0.0, 0.1, 0.5))}",
         flush=True,
     )
 
@@ -116,8 +113,8 @@ def main() -> None:
     if UNSHAPED in o.variants:
         for seed in seeds:
             for on in (True, False):
-                with shaping(on):
-                    found = reoptimised(TrueReward(world), world, seed)
+                settings = ThrowTaskSettings(release_shaping=on)
+                found = reoptimised(TrueReward(world), Reward(world), world, seed, settings)
                 how = f"seed {seed}, release shaping {'on' if on else 'off'}"
                 print(f"fresh policy on the true reward, {how}: {found}", flush=True)
 

@@ -20,14 +20,15 @@ from unittest import mock
 import torch
 
 from irl_ros.demos.operator import demonstrate
-from irl_ros.irl import airl, reoptimise
 from irl_ros.irl.airl import AIRL, AIRLSettings
 from irl_ros.irl.bc import BCSettings, clone
 from irl_ros.irl.reoptimise import Reoptimisation, ReoptimiseSettings
 from irl_ros.irl.run_directory import choose_device
+from irl_ros.rewards.reward import Reward
 from irl_ros.rewards.shaping import ReleasePotential
 from irl_ros.rl.policy import Policy
 from irl_ros.rl.ppo import PPO
+from irl_ros.rl.throw_task import ThrowTask
 from irl_ros.sim import BatchWorld, load_world
 
 Seconds = dict[str, float]
@@ -53,8 +54,7 @@ def timed(
 def watched(seconds: Seconds, device: torch.device) -> Iterator[None]:
     """Measure the parts of a round while inside."""
     parts = (
-        (airl, "collect", "throw: policy and world, 60 steps"),
-        (reoptimise, "collect", "throw: policy and world, 60 steps"),
+        (ThrowTask, "rollout", "throw: policy and world, 60 steps"),
         (AIRL, "train_discriminator", "discriminator"),
         (PPO, "update", "policy step (PPO)"),
         (ReleasePotential, "__call__", "release shaping"),
@@ -95,15 +95,17 @@ def main() -> None:
     torch.set_num_threads(o.threads)
     torch.manual_seed(0)
     device, world = choose_device(o.device), load_world()
-    simulator = BatchWorld(world, device)
-    demonstrations = demonstrate(world, episodes=20, seed=0).to(device)
-    policy = Policy(world).to(device)
+    throws = demonstrate(world, episodes=20, seed=0).to(device)
+    policy, reward = Policy(world).to(device), Reward(world).to(device)
+    policy.observation.freeze(throws.states)
+    task = ThrowTask(BatchWorld(world, device), policy.observation, reward.features)
+    demonstrations = task.trajectories(throws)
     clone(policy, demonstrations, BCSettings())
     game_settings, polish_settings = AIRLSettings(stop_at_match=False), ReoptimiseSettings()
     print(f"{device}, {o.threads} thread(s), torch {torch.__version__}")
-    game = AIRL(simulator, demonstrations, policy, game_settings)
+    game = AIRL(task, demonstrations, policy, reward, game_settings)
     measure("game", game, game_settings.ppo.episodes, o.rounds, device)
-    polish = Reoptimisation(simulator, game.reward, policy, polish_settings)
+    polish = Reoptimisation(task, reward, policy, polish_settings)
     measure("polish", polish, polish_settings.ppo.episodes, o.rounds, device)
 
 

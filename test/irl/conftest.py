@@ -12,7 +12,10 @@ from irl_ros.demos.operator import demonstrate
 from irl_ros.demos.throws_bag import write_throws
 from irl_ros.irl.learn import learn
 from irl_ros.irl.run_directory import RunDirectory
-from irl_ros.sim import Throws, World, load_world
+from irl_ros.rewards.features import Features
+from irl_ros.rl.policy import Policy
+from irl_ros.rl.throw_task import ThrowTask
+from irl_ros.sim import BatchWorld, Throws, World, load_world
 
 QUICK = (
     "bc.steps=60",
@@ -51,6 +54,16 @@ def operator_throws(world: World) -> Throws:
     """Twenty throws of a fallible person; some miss."""
     torch.set_num_threads(1)  # wider fixtures are made before one_thread
     return demonstrate(world, episodes=20, seed=0)
+
+
+@pytest.fixture(scope="session")
+def task_of() -> Callable[[Policy], ThrowTask]:
+    """The throw, in the batched world, as a policy sees it."""
+
+    def make(policy: Policy) -> ThrowTask:
+        return ThrowTask(BatchWorld(policy.world), policy.observation, Features(policy.world))
+
+    return make
 
 
 @pytest.fixture(scope="session")

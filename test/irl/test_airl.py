@@ -11,13 +11,16 @@ import torch
 from torch import Tensor
 
 from irl_ros.errors import InputError
-from irl_ros.irl.airl import AIRL, AIRLSettings, Sampler, background_policies, log_mixture
+from irl_ros.irl.airl import AIRL, AIRLSettings, mixture_weights
+from irl_ros.irl.regularisation import gradient_penalty
+from irl_ros.irl.samplers import Sampler, log_mixture
 from irl_ros.irl.transitions import Transitions
-from irl_ros.rewards.shaping import ReleasePotential
+from irl_ros.rewards.reward import Reward
 from irl_ros.rl.policy import Policy
-from irl_ros.rl.ppo import PPOSettings, collect
+from irl_ros.rl.ppo import PPOSettings
+from irl_ros.rl.throw_task import ThrowTask
 from irl_ros.settings import build
-from irl_ros.sim import BatchWorld, Throws, World
+from irl_ros.sim import Throws, World
 
 SMALL = AIRLSettings(ppo=PPOSettings(episodes=8), sampler_episodes=4, batch=64, discriminator_steps=2)
 
@@ -33,10 +36,14 @@ def policy(world: World, operator_throws: Throws) -> Policy:
 
 
 @pytest.fixture
-def game_of(world: World, operator_throws: Throws, policy: Policy) -> Callable[..., AIRL]:
+def game_of(
+    world: World, operator_throws: Throws, policy: Policy, task_of: Callable[[Policy], ThrowTask]
+) -> Callable[..., AIRL]:
     def make(**changes: object) -> AIRL:
         torch.manual_seed(1)
-        return AIRL(BatchWorld(world), operator_throws, policy, dataclasses.replace(SMALL, **changes))
+        task = task_of(policy)
+        demonstrations = task.trajectories(operator_throws)
+        return AIRL(task, demonstrations, policy, Reward(world), dataclasses.replace(SMALL, **changes))
 
     return make
 
@@ -47,10 +54,10 @@ def game_of(world: World, operator_throws: Throws, policy: Policy) -> Callable[.
 def test_the_mixture_is_the_weighted_sum_of_densities(game_of: Callable[..., AIRL]) -> None:
     game = game_of()
     weights = torch.tensor([0.4, 0.3, 0.2, 0.1])
-    batch = Transitions.cat([x.samples.draw(20) for x in game.samplers])
+    batch = Transitions.cat([x.transitions.draw(20) for x in game.samplers])
     density = torch.zeros(len(batch), dtype=torch.float64)
     for weight, sampler in zip(weights, game.samplers):
-        log_prob = sampler.policy.log_prob(batch.observation, batch.action, batch.held)
+        log_prob = sampler.policy.log_prob(batch.observation, batch.action)
         density += float(weight) * log_prob.detach().double().exp()
     expected = density.log().clamp(-20, 20).float()
     torch.testing.assert_close(log_mixture(batch, game.samplers, weights), expected, atol=1e-3, rtol=1e-4)
@@ -59,35 +66,10 @@ def test_the_mixture_is_the_weighted_sum_of_densities(game_of: Callable[..., AIR
 
 def test_a_mixture_of_one_is_the_policy(game_of: Callable[..., AIRL], policy: Policy) -> None:
     game = game_of()
-    batch = game.samplers[0].samples.draw(50)
-    alone = log_mixture(batch, [Sampler(policy, batch)], torch.ones(1))
-    log_prob = policy.log_prob(batch.observation, batch.action, batch.held).detach().clamp(-20, 20)
+    batch = game.samplers[0].transitions.draw(50)
+    alone = log_mixture(batch, [Sampler(policy, game.samplers[0].trajectories)], torch.ones(1))
+    log_prob = policy.log_prob(batch.observation, batch.action).detach().clamp(-20, 20)
     torch.testing.assert_close(alone, log_prob)
-
-
-def test_background_policies_throw_wrongly_in_four_ways(world: World, policy: Policy) -> None:
-    torch.manual_seed(0)
-    anytime, never, noisy, random = background_policies(policy)
-    rollouts = [collect(BatchWorld(world), p, 200).throws for p in (anytime, never, noisy, random)]
-    steps_held = [r.states.held[:, :-1].float().sum(1) for r in rollouts]
-    # a chance of 4 % in every step: geometric, cut off at 60
-    expected = sum(0.96**k for k in range(60))
-    assert float(steps_held[0].mean()) == pytest.approx(expected, rel=0.15)
-    assert float(steps_held[0].std()) > 10
-    assert float(rollouts[1].outcome.released.float().mean()) < 0.05
-    state = rollouts[0].states[:, 5]
-    clone = policy.act(state)[:, :-1]
-    for other in (anytime, never, noisy):
-        torch.testing.assert_close(other.act(state)[:, :-1], clone)
-    torch.testing.assert_close(random.act(state)[:, :-1], torch.zeros_like(clone))
-    for other, factor in ((anytime, 1.5), (never, 1.5), (noisy, 3.0)):
-        wanted = (policy.bounded_log_std + math.log(factor)).clamp(max=0.0)
-        torch.testing.assert_close(other.bounded_log_std, wanted)
-    # the noisy one lets go when the clone does
-    out = [p.distribution(p.observation(state))[2] for p in (noisy, policy)]
-    torch.testing.assert_close(out[0], out[1])
-    # and the policy itself is as it was
-    torch.testing.assert_close(policy.act(state)[:, :-1], clone)
 
 
 def test_the_mixture_grows_by_the_policies_of_the_game(game_of: Callable[..., AIRL]) -> None:
@@ -98,7 +80,7 @@ def test_the_mixture_grows_by_the_policies_of_the_game(game_of: Callable[..., AI
     assert len(game.samplers) == 4 + 3  # rounds 0, 2, 4
     kept = game.samplers[4:]
     assert len({x.policy.sha256 for x in kept}) > 1
-    assert all(len(x.samples) == 4 * 60 for x in kept)
+    assert all(len(x.transitions) == 4 * 60 for x in kept)
     assert game_of(background=False).samplers == []
 
 
@@ -127,13 +109,27 @@ def test_the_policy_is_paid_f_and_release_shaping(game_of: Callable[..., AIRL], 
         game.offset.fill_(5.0)  # must not show: a constant a step says nothing
         game.shaping[-1].weight.normal_()
         game.reward.net[-1].weight.normal_()
-    rollout = collect(game.simulator, game.policy, 3)
-    paid = game.policy_reward(rollout)
-    f = game.f(Transitions.of(rollout.throws, game.policy.observation, game.reward.features))
-    release = ReleasePotential(world, game.reward, 0.99)(rollout.throws.states)
-    expected = (f.detach().reshape(3, 60) - 5.0) / 4.0 + release
-    torch.testing.assert_close(paid, expected, atol=1e-4, rtol=1e-4)
+    rollout = game.task.rollout(game.policy, 3)
+    paid = game.policy_reward(rollout, game.samplers)
+    f = game.f(Transitions.of(rollout.trajectories)).detach().reshape(3, 60)
+    added = game.task.shaping(rollout, game.reward, 0.99)
+    torch.testing.assert_close(paid, (f - 5.0) / 4.0 + added, atol=1e-4, rtol=1e-4)
     assert not paid.requires_grad
+
+
+def test_the_policy_can_be_paid_what_a_gan_would_pay(game_of: Callable[..., AIRL]) -> None:
+    """D = exp f / (exp f + μ), put together in double precision without logarithms of sums."""
+    games = {kind: game_of(gain=4.0, policy_reward=kind) for kind in ("logit", "discriminator")}
+    rollout = games["logit"].task.rollout(games["logit"].policy, 3)
+    batch = Transitions.of(rollout.trajectories)
+    for kind, game in games.items():
+        weights = mixture_weights(len(game.samplers))
+        f = game.f(batch).detach().double()
+        d = f.exp() / (f.exp() + log_mixture(batch, game.samplers, weights).double().exp())
+        expected = d.log() - (1 - d).log() if kind == "logit" else d.log()
+        expected = expected.reshape(3, 60).float() / 4.0 + game.task.shaping(rollout, game.reward, 0.99)
+        paid = game.policy_reward(rollout, game.samplers)
+        torch.testing.assert_close(paid, expected, atol=1e-3, rtol=1e-3)
 
 
 def two_places(game: AIRL, share: float, count: int = 4000) -> Transitions:
@@ -151,6 +147,13 @@ def two_places(game: AIRL, share: float, count: int = 4000) -> Transitions:
     return dataclasses.replace(one, features=features, next_observation=one.observation, action=action)
 
 
+def sampler_of(policy: Policy, transitions: Transitions) -> Sampler:
+    """A sampler that contributed just these transitions."""
+    made = Sampler(policy, None)  # type: ignore[arg-type]
+    vars(made)["transitions"] = transitions
+    return made
+
+
 def test_the_best_discriminator_knows_the_density_ratio(game_of: Callable[..., AIRL]) -> None:
     """D* = p_demo / (p_demo + p_sample), so f* − log μ = log(p_demo / p_sample) (Fu et al., appendix A)."""
     game = game_of(
@@ -158,9 +161,9 @@ def test_the_best_discriminator_knows_the_density_ratio(game_of: Callable[..., A
     )
     game.optimizer = torch.optim.Adam([*game.discriminator.parameters(), game.offset], lr=5e-3)
     game.demonstrations = two_places(game, 0.8)
-    sampler = Sampler(game.policy, two_places(game, 0.3))
+    sampler = sampler_of(game.policy, two_places(game, 0.3))
     game.train_discriminator([sampler])
-    a, b = sampler.samples[torch.tensor([0])], sampler.samples[torch.tensor([3999])]
+    a, b = sampler.transitions[torch.tensor([0])], sampler.transitions[torch.tensor([3999])]
     log_mu = [float(log_mixture(x, [sampler], torch.ones(1))) for x in (a, b)]
     assert log_mu[0] - log_mu[1] == pytest.approx(0.72, abs=0.01)  # ½ · 1.2²
     game.discriminator.requires_grad_(False)
@@ -178,17 +181,22 @@ def test_half_of_the_samples_are_todays_policys(
 ) -> None:
     seen = []
 
+    def marked(sampler: Sampler, number: int) -> Sampler:
+        plain = sampler.transitions
+        return sampler_of(
+            sampler.policy,
+            dataclasses.replace(plain, features=torch.full_like(plain.features, float(number))),
+        )
+
     def spy(batch: Transitions, samplers: list[Sampler], weights: Tensor) -> Tensor:
         seen.append((batch, weights))
         return log_mixture(batch, samplers, weights)
 
     monkeypatch.setattr("irl_ros.irl.airl.log_mixture", spy)
     game = game_of(discriminator_steps=1, batch=4000)
-    for i, sampler in enumerate(game.samplers):
-        sampler.samples = dataclasses.replace(
-            sampler.samples, features=torch.full_like(sampler.samples.features, float(i))
-        )
-    game.train_discriminator(game.samplers)  # of four the last is taken for today's
+    game.train_discriminator(
+        [marked(x, i) for i, x in enumerate(game.samplers)]
+    )  # the last is taken for today's
     (batch, weights) = seen[0]
     torch.testing.assert_close(weights, torch.tensor([1 / 6, 1 / 6, 1 / 6, 1 / 2]))
     assert len(batch) == 8000
@@ -203,9 +211,10 @@ def test_demonstrations_of_the_policy_itself_teach_nothing(game_of: Callable[...
     )
     game.optimizer = torch.optim.Adam([*game.discriminator.parameters(), game.offset], lr=5e-3)
     game.demonstrations = two_places(game, 0.5)
-    sampler = Sampler(game.policy, two_places(game, 0.5))
+    sampler = sampler_of(game.policy, two_places(game, 0.5))
     game.train_discriminator([sampler])
-    logit = game.f(sampler.samples).detach() - log_mixture(sampler.samples, [sampler], torch.ones(1))
+    batch = sampler.transitions
+    logit = game.f(batch).detach() - log_mixture(batch, [sampler], torch.ones(1))
     assert float(logit.abs().max()) < 0.2
 
 
@@ -213,14 +222,11 @@ def test_demonstrated_actions_get_the_samplers_noise(
     game_of: Callable[..., AIRL], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = []
-    plain = Transitions.with_noise
-    monkeypatch.setattr(Transitions, "with_noise", lambda self, std: given.append(std) or plain(self, std))
+    plain = Policy.jitter
+    monkeypatch.setattr(Policy, "jitter", lambda self, action: given.append(self) or plain(self, action))
     game = game_of()
-    with torch.no_grad():
-        game.policy.log_std.fill_(-7.0)  # beyond its bound, where the policy throws with the bound's noise
     game.train_discriminator(game.samplers)
-    assert len(given) == 2
-    torch.testing.assert_close(given[0], torch.full((7,), math.exp(-3.0)))
+    assert given == [game.policy, game.policy]
     game_of(match_noise=False).train_discriminator(game.samplers)
     assert len(given) == 2
 
@@ -230,6 +236,7 @@ def test_the_gradient_penalty_is_the_slope_of_g(game_of: Callable[..., AIRL]) ->
     with torch.no_grad():
         game.reward.net[-1].weight.normal_()
     game.reward.double()
+    one = game.demonstrations[torch.arange(10)].to(dtype=torch.float64)
     x = torch.randn(3, game.reward.features.size, dtype=torch.float64)
     slopes = torch.zeros(3, dtype=torch.float64)
     for i in range(game.reward.features.size):
@@ -239,8 +246,9 @@ def test_the_gradient_penalty_is_the_slope_of_g(game_of: Callable[..., AIRL]) ->
             slope = (game.reward.of_features(x + step) - game.reward.of_features(x - step)) / 2e-5
         slopes += slope**2
     for i in range(3):
-        both = x[i].expand(10, -1)  # all mixtures of a point with itself are the point
-        assert float(game._gradient_penalty(both, both).detach()) == pytest.approx(float(slopes[i]), rel=1e-5)
+        both = dataclasses.replace(one, features=x[i].expand(10, -1))  # mixed with itself
+        penalty = float(gradient_penalty(game.reward, both, both).detach())
+        assert penalty == pytest.approx(float(slopes[i]), rel=1e-5)
 
 
 def test_the_penalty_makes_g_flatter(game_of: Callable[..., AIRL]) -> None:
@@ -248,8 +256,8 @@ def test_the_penalty_makes_g_flatter(game_of: Callable[..., AIRL]) -> None:
     for weight in (0.0, 5.0):
         game = game_of(gradient_penalty=weight, discriminator_steps=100)
         game.train_discriminator(game.samplers)
-        x = game.demonstrations.features
-        slopes.append(float(game._gradient_penalty(x, x).detach()))
+        x = game.demonstrations
+        slopes.append(float(gradient_penalty(game.reward, x, x).detach()))
     assert slopes[1] < 0.5 * slopes[0]
 
 
@@ -270,7 +278,7 @@ def test_the_policy_waits_for_the_discriminators_head_start(game_of: Callable[..
 def nearness(game: AIRL) -> None:
     """g becomes −(the first feature): a small one is good. It stays so while the learning rate is 0."""
 
-    def of_features(features: Tensor) -> Tensor:
+    def of_features(features: Tensor, actions: Tensor | None = None) -> Tensor:
         return -features[..., 0] + 0.0 * game.reward.net(features)[..., 0]
 
     game.reward.of_features = of_features  # type: ignore[method-assign]

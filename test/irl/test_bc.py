@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 import torch
 
-from irl_ros.irl.bc import BCSettings, clone, pairs
+from irl_ros.irl.bc import BCSettings, clone
 from irl_ros.irl.transitions import Transitions
-from irl_ros.rewards.features import Features
 from irl_ros.rl.policy import Policy
+from irl_ros.rl.throw_task import ThrowTask
 from irl_ros.sim import BatchWorld, State, Throws, World, throw
 
 
@@ -28,11 +31,14 @@ def throws_of_script(world: World, count: int, seed: int) -> Throws:
     return throw(BatchWorld(world), scripted, world.sample_targets(count, generator))
 
 
-def test_a_clone_does_what_a_scripted_thrower_does(world: World) -> None:
+def test_a_clone_does_what_a_scripted_thrower_does(
+    world: World, task_of: Callable[[Policy], ThrowTask]
+) -> None:
     torch.manual_seed(0)
     policy, demonstrations = Policy(world), throws_of_script(world, 20, seed=1)
     settings = BCSettings(steps=800, batch=256, learning_rate=3e-3, observation_noise=0.0)
-    losses = clone(policy, demonstrations, settings)
+    policy.observation.freeze(demonstrations.states)
+    losses = clone(policy, task_of(policy).trajectories(demonstrations), settings)
     assert len(losses) == 800 and losses[-1] < losses[0] - 5
     unseen = throws_of_script(world, 32, seed=2)
     states = unseen.states[:, :-1].map(lambda x: x.flatten(0, 1))
@@ -44,46 +50,48 @@ def test_a_clone_does_what_a_scripted_thrower_does(world: World) -> None:
     assert float((own.outcome.landing - unseen.outcome.landing)[:, :2].norm(dim=-1).median()) < 0.02
 
 
-def test_the_loss_is_the_likelihood_of_the_demonstrations(world: World) -> None:
+def test_the_loss_is_the_likelihood_of_the_demonstrations(
+    world: World, task_of: Callable[[Policy], ThrowTask]
+) -> None:
     torch.manual_seed(0)
-    policy, demonstrations = Policy(world), throws_of_script(world, 4, seed=1)
-    clone(policy, demonstrations, BCSettings(steps=1, batch=8, learning_rate=0.0))
-    expected = policy.observation(demonstrations.states)
-    observation, action, held = pairs(policy, demonstrations)
-    assert torch.equal(observation[61], expected[1, 1])  # throw 1, step 1: not the final states
-    assert torch.equal(action[61], demonstrations.actions[1, 1])
-    assert torch.equal(held[61], demonstrations.states.held[1, 1])
-    assert len(observation) == len(action) == len(held) == 4 * 60
-    # scaling comes from the demonstrations
-    raw = policy.observation.raw(demonstrations.states).reshape(-1, policy.observation.size)
-    torch.testing.assert_close(policy.observation.mean[:-3], raw.mean(0)[:-3])
+    policy, throws = Policy(world), throws_of_script(world, 4, seed=1)
+    policy.observation.freeze(throws.states)
+    settings = BCSettings(steps=1, batch=40_000, learning_rate=0.0, observation_noise=0.0)
+    (loss,) = clone(policy, task_of(policy).trajectories(throws), settings)
+    # the final states have no action: they must not be in it
+    seen = policy.observation(throws.states[:, :-1])
+    expected = -float(policy.log_prob(seen, throws.actions).detach().mean())
+    assert loss == pytest.approx(expected, rel=0.02)
 
 
-def test_transitions_are_of_one_moment(world: World) -> None:
-    policy, features = Policy(world), Features(world)
+def test_transitions_are_of_one_moment(world: World, task_of: Callable[[Policy], ThrowTask]) -> None:
+    policy = Policy(world)
     throws = throws_of_script(world, 3, seed=1)
     policy.observation.freeze(throws.states)
-    made = Transitions.of(throws, policy.observation, features)
+    task = task_of(policy)
+    made = Transitions.of(task.trajectories(throws))
     assert len(made) == 3 * 60
     for n, t in ((0, 0), (1, 17), (2, 59)):
         one = made[torch.tensor([60 * n + t])]
-        torch.testing.assert_close(one.features[0], features(throws.states[n, t]))
+        torch.testing.assert_close(one.features[0], task.features(throws.states[n, t]))
+        torch.testing.assert_close(one.next_features[0], task.features(throws.states[n, t + 1]))
         torch.testing.assert_close(one.observation[0], policy.observation(throws.states[n, t]))
         torch.testing.assert_close(one.next_observation[0], policy.observation(throws.states[n, t + 1]))
         assert torch.equal(one.action[0], throws.actions[n, t])
-        assert one.held[0] == throws.states.held[n, t]
 
 
-def test_draws_come_from_everywhere_and_noise_moves_joints_only(world: World) -> None:
+def test_draws_come_from_everywhere_and_noise_moves_joints_only(
+    world: World, task_of: Callable[[Policy], ThrowTask]
+) -> None:
     torch.manual_seed(0)
     policy = Policy(world)
-    throws = throws_of_script(world, 3, seed=1)
-    made = Transitions.of(throws, policy.observation, Features(world))
+    made = Transitions.of(task_of(policy).trajectories(throws_of_script(world, 3, seed=1)))
     drawn = made.draw(6000)
-    phases = drawn.observation[:, -1]
-    assert set(phases.tolist()) == set(made.observation[:, -1].tolist())
+    assert set(drawn.observation[:, -1].tolist()) == set(made.observation[:, -1].tolist())
     std = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
-    noisy = drawn.with_noise(std)
+    with torch.no_grad():
+        policy.log_std.copy_(std.log())
+    noisy = drawn.jittered(policy)
     assert torch.equal(noisy.action[:, -1], drawn.action[:, -1])
     torch.testing.assert_close((noisy.action - drawn.action)[:, :-1].std(0), std, rtol=0.05, atol=0)
     assert torch.equal(noisy.features, drawn.features)

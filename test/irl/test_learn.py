@@ -35,7 +35,7 @@ def test_a_run_holds_all_that_is_needed_to_repeat_it(
     assert description["demos"]["episodes"] == 4
     assert description["robot"] == {"name": "panda", "sha256": world.robot.sha256}
     assert description["world"]["sha256"] == world.sha256
-    assert description["settings"]["airl"]["ppo"]["throws"] == 16
+    assert description["settings"]["airl"]["ppo"]["episodes"] == 16
     assert description["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     again = learn([bags], tmp_path / "again", device="cpu", overrides=quick)
     for name in ("policy.safetensors", "reward.safetensors"):
@@ -101,7 +101,7 @@ def test_throws_begin_where_demonstrations_began_if_the_world_says_so(
 def test_it_learns_in_pybullet_too(
     bags: Path, tmp_path: Path, quick: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("irl_ros.irl.trainer.PRACTICE_THROWS", 20)
+    monkeypatch.setattr("irl_ros.rl.throw_task.PRACTICE_THROWS", 20)
     short = ("airl.iterations=1", "airl.ppo.episodes=4", "airl.sampler_episodes=2", "polish.iterations=0")
     run = learn([bags], tmp_path / "run", sim="pybullet", overrides=[*quick, *short])
     assert len(read_metrics(run)) == 1
@@ -139,7 +139,7 @@ def test_it_learns_and_resumes_on_a_gpu(
         ({"overrides": ["airl.ppo.minibatches=0"]}, "minibatches: must be at least 1"),
         ({"overrides": ["trainer.checkpoint_every=0"]}, "checkpoint_every: must be at least 1"),
         ({"overrides": ["bc.batch=0"]}, "batch: must be at least 1"),
-        ({"overrides": ["reward.features=pixels"]}, "expected one of distance, offset"),
+        ({"overrides": ["reward.features=pixels"]}, "unknown features 'pixels'; known: distance, offset"),
         ({"config": "missing.yaml"}, "missing.yaml: no such file"),
         ({"paths": ["nowhere"]}, "nowhere"),
         ({"world": {"robot": "iiwa"}}, "panda_joint1|lbr_iiwa|joint"),

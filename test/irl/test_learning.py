@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 
@@ -12,6 +13,7 @@ from irl_ros.irl.reoptimise import Reoptimisation, ReoptimiseSettings
 from irl_ros.rewards.reward import Reward
 from irl_ros.rl.policy import Policy
 from irl_ros.rl.ppo import PPOSettings
+from irl_ros.rl.throw_task import ThrowTask
 from irl_ros.sim import BatchWorld, State, Throws, World, throw
 
 
@@ -43,20 +45,23 @@ def assert_peaks_on_the_target(reward: Reward, state: State) -> None:
 
 
 def test_from_a_persons_throws_to_a_reward_and_a_policy_that_throws_better(
-    world: World, operator_throws: Throws
+    world: World, operator_throws: Throws, task_of: Callable[[Policy], ThrowTask]
 ) -> None:
     torch.manual_seed(0)
-    simulator, policy = BatchWorld(world), Policy(world)
-    clone(policy, operator_throws, BCSettings(steps=400))
+    policy, reward = Policy(world), Reward(world)
+    policy.observation.freeze(operator_throws.states)
+    task = task_of(policy)
+    demonstrations = task.trajectories(operator_throws)
+    clone(policy, demonstrations, BCSettings(steps=400))
     cloned = hit_rate(policy)
     settings = AIRLSettings(ppo=PPOSettings(episodes=64), sampler_episodes=64, batch=256, iterations=40)
-    game = AIRL(simulator, operator_throws, policy, settings)
+    game = AIRL(task, demonstrations, policy, reward, settings)
     while not game.finished:
         game.iterate()
     assert game.matched, "the policy never came to score what the demonstrations score"
     polish = Reoptimisation(
-        simulator,
-        game.reward,
+        task,
+        reward,
         policy,
         ReoptimiseSettings(iterations=16, ppo=PPOSettings(episodes=128, entropy=0.001)),
     )
@@ -64,6 +69,6 @@ def test_from_a_persons_throws_to_a_reward_and_a_policy_that_throws_better(
         polish.iterate()
     learned = hit_rate(policy)
     person = float((operator_throws.outcome.error <= 0.10).float().mean())
-    assert_peaks_on_the_target(game.reward, operator_throws.states[:, -1])
+    assert_peaks_on_the_target(reward, operator_throws.states[:, -1])
     assert learned >= 0.9, f"learned {learned:.0%}, clone {cloned:.0%}, person {person:.0%}"
     assert learned > person and learned > cloned + 0.1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,16 +10,17 @@ import torch
 import yaml
 
 from irl_ros.errors import InputError
+from irl_ros.evaluation.report import write_report
 from irl_ros.irl.learn import learn
 from irl_ros.irl.reoptimise import Reoptimisation, ReoptimiseSettings
 from irl_ros.irl.run_directory import read_metrics
 from irl_ros.irl.transfer import transfer
 from irl_ros.rewards.reward import load_reward
-from irl_ros.rewards.shaping import ReleasePotential
 from irl_ros.rewards.true_reward import TrueReward
 from irl_ros.rl.policy import Policy, load_policy
 from irl_ros.rl.ppo import PPO, PPOSettings
-from irl_ros.sim import BatchWorld, State, World, load_world
+from irl_ros.rl.throw_task import ThrowTask
+from irl_ros.sim import State, World, load_world
 
 SHORT = ("reoptimise.iterations=2", "reoptimise.ppo.episodes=16")
 
@@ -77,6 +79,17 @@ def test_warm_starts_from_the_runs_policy_and_fresh_does_not(uninterrupted: Path
     assert not torch.equal(old.observation.mean, fresh.observation.mean)
 
 
+def test_the_true_reward_needs_no_learned_one(bags: Path, tmp_path: Path, quick: tuple[str, ...]) -> None:
+    """A yardstick belongs to a seed and a world, whoever is measured with it."""
+    clone = learn([bags], tmp_path / "clone", algo="bc", device="cpu", overrides=quick)
+    how = {"reward": "true", "device": "cpu", "seed": 3, "overrides": SHORT}
+    runs = [transfer(run, "default", tmp_path / name, **how) for run, name in ((clone, "a"), (None, "b"))]
+    assert load_policy(runs[0]).sha256 == load_policy(runs[1]).sha256
+    for run in runs:
+        assert not (run / "reward.yaml").exists()
+        write_report(run, throws=4, sim="batch")
+
+
 def test_another_arm_optimises_the_same_reward(uninterrupted: Path, tmp_path: Path) -> None:
     world = tmp_path / "iiwa.yaml"
     world.write_text("robot: iiwa\n")
@@ -104,6 +117,10 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         ({"world": demos}, "keeps no demonstrated starts"),
         ({"run": tmp_path / "nowhere"}, "no such run directory"),
         ({"run": clone}, r"holds no reward\.yaml"),
+        ({"run": None, "world": "default"}, "RUN: is not given, and --reward learned needs one"),
+        ({"run": None, "world": "default", "reward": "true", "start": "warm"}, "--start warm needs one"),
+        ({"run": None, "world": demos, "reward": "true"}, "starts where demonstrations did"),
+        ({"run": None, "reward": "true"}, "--world: is not given"),
         ({"overrides": ["reoptimise.rounds=3"]}, "unknown key 'reoptimise.rounds'"),
         ({"overrides": ["reoptimise.settle=-1"]}, "settle: must be at least 0"),
         ({"out": uninterrupted}, "exists already"),
@@ -116,7 +133,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 
 
 def test_the_policy_is_paid_the_reward_and_release_shaping(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, task_of: Callable[[Policy], ThrowTask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
     paid = []
@@ -126,15 +143,16 @@ def test_the_policy_is_paid_the_reward_and_release_shaping(
     )
     reward = TrueReward(world)
     settings = ReoptimiseSettings(iterations=1, ppo=PPOSettings(episodes=4, gamma=0.98))
-    figures = Reoptimisation(BatchWorld(world), reward, Policy(world), settings).iterate()
+    policy = Policy(world)
+    task = task_of(policy)
+    figures = Reoptimisation(task, reward, policy, settings).iterate()
     ((rollout, rewards),) = paid
-    states = rollout.throws.states
-    plain = reward(states)[:, :-1]
-    torch.testing.assert_close(rewards, plain + ReleasePotential(world, reward, 0.98)(states))
+    plain = reward(rollout.states)[:, :-1]
+    torch.testing.assert_close(rewards, plain + task.shaping(rollout, reward, 0.98))
     assert figures["reward_mean"] == pytest.approx(float(plain.mean()), abs=1e-6)
 
 
-def test_policy_steps_shrink_towards_the_end(world: World) -> None:
+def test_policy_steps_shrink_towards_the_end(world: World, task_of: Callable[[Policy], ThrowTask]) -> None:
     torch.manual_seed(0)
     policy = Policy(world)
 
@@ -142,7 +160,7 @@ def test_policy_steps_shrink_towards_the_end(world: World) -> None:
         return state.landed.float()
 
     settings = ReoptimiseSettings(iterations=8, settle=0.5, ppo=PPOSettings(episodes=4, target_kl=0.02))
-    polish = Reoptimisation(BatchWorld(world), reward, policy, settings)
+    polish = Reoptimisation(task_of(policy), reward, policy, settings)
     targets = []
     while not polish.finished:
         polish.iterate()

@@ -16,8 +16,10 @@ from irl_ros.demos.demonstrations import load_demonstrations
 from irl_ros.irl.bc import BCSettings, clone
 from irl_ros.nodes import interface as names
 from irl_ros.nodes.session import LIMIT, Session
+from irl_ros.rewards.features import Features
 from irl_ros.rl.policy import Policy, PolicySettings
-from irl_ros.sim import load_world
+from irl_ros.rl.throw_task import ThrowTask
+from irl_ros.sim import BatchWorld, load_world
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample_throws"
 
@@ -42,7 +44,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)  # small networks; on a busy machine more are five times slower
     torch.manual_seed(0)
     policy = Policy(world, PolicySettings(hidden=(64, 64)))
-    clone(policy, load_demonstrations(SAMPLE, world).throws, BCSettings(steps=400, batch=128))
+    throws = load_demonstrations(SAMPLE, world).throws
+    policy.observation.freeze(throws.states)
+    task = ThrowTask(BatchWorld(world), policy.observation, Features(world))
+    clone(policy, task.trajectories(throws), BCSettings(steps=400, batch=128))
     policy.save(run)
     return run
 

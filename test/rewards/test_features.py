@@ -114,5 +114,5 @@ def test_gradients_are_finite_on_the_target(features: Features, thrown: Throws) 
 
 
 def test_unknown_kind() -> None:
-    with pytest.raises(InputError, match="features: expected one of distance, offset, found 'pixels'"):
+    with pytest.raises(InputError, match="features: unknown features 'pixels'; known: distance, offset"):
         build(RewardSettings, {"features": "pixels"}, "--set")

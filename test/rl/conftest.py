@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from irl_ros.rewards.features import Features
 from irl_ros.rl.policy import Policy
+from irl_ros.rl.throw_task import ThrowTask
 from irl_ros.sim import BatchWorld, State, Throws, World, load_world, throw
 
 
@@ -47,3 +49,8 @@ def policy(world: World, thrown: Throws) -> Policy:
         made.net[-1].weight.normal_(0.0, 0.3)
         made.log_std.uniform_(-2.0, -0.5)
     return made
+
+
+@pytest.fixture
+def task(world: World, policy: Policy) -> ThrowTask:
+    return ThrowTask(BatchWorld(world), policy.observation, Features(world))

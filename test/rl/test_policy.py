@@ -39,8 +39,8 @@ def test_log_prob_and_entropy_are_those_of_torch(policy: Policy, states: State) 
     expected = joints.log_prob(action[:, :-1]) + release.log_prob((action[:, -1] > 0).float()) * states.held
     entropy = joints.entropy() + release.entropy() * states.held
     assert 0 < states.held.float().mean() < 1  # both branches
-    torch.testing.assert_close(policy.log_prob(observation, action, states.held), expected)
-    both = policy.log_prob_entropy(observation, action, states.held)
+    torch.testing.assert_close(policy.log_prob(observation, action), expected)
+    both = policy.log_prob_entropy(observation, action)
     torch.testing.assert_close(both[0], expected)
     torch.testing.assert_close(both[1], entropy)
 
@@ -50,9 +50,7 @@ def test_release_counts_only_while_the_ball_is_held(policy: Policy, states: Stat
     opened = policy.sample(observation)
     closed = opened.clone()
     opened[:, -1], closed[:, -1] = 1.0, -1.0
-    difference = policy.log_prob(observation, opened, states.held) - policy.log_prob(
-        observation, closed, states.held
-    )
+    difference = policy.log_prob(observation, opened) - policy.log_prob(observation, closed)
     assert (difference[~states.held] == 0).all()
     # log p − log(1 − p) is the logit
     torch.testing.assert_close(difference[states.held], truth(policy, observation)[1].logits[states.held])
@@ -76,7 +74,7 @@ def test_a_released_ball_and_extreme_logits_stay_finite(policy: Policy, states: 
     observation = policy.observation(states)
     action = policy.sample(observation)
     action[:, -1] = -1.0  # the least likely choice
-    log_prob, entropy = policy.log_prob_entropy(observation, action, states.held)
+    log_prob, entropy = policy.log_prob_entropy(observation, action)
     assert torch.isfinite(log_prob).all() and torch.isfinite(entropy).all()
 
 

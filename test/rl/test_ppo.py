@@ -11,55 +11,18 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from irl_ros.errors import InputError
 from irl_ros.irl.checkpoint import load_checkpoint, save_checkpoint
+from irl_ros.rewards.features import Features
 from irl_ros.rl.policy import Policy
-from irl_ros.rl.ppo import PPO, PPOSettings, Rollout, collect
+from irl_ros.rl.ppo import PPO, PPOSettings
+from irl_ros.rl.task import Rollout
+from irl_ros.rl.throw_task import ThrowTask
 from irl_ros.settings import build
-from irl_ros.sim import BatchWorld, World, load_world
+from irl_ros.sim import BatchWorld, load_world
 
 
 @pytest.fixture
-def simulator(world: World) -> BatchWorld:
-    return BatchWorld(world)
-
-
-@pytest.fixture
-def rollout(simulator: BatchWorld, policy: Policy) -> Rollout:
-    return collect(simulator, policy, 16)
-
-
-# --- rollouts ---
-
-
-def test_collect_keeps_what_the_policy_saw_and_did(
-    simulator: BatchWorld, policy: Policy, world: World, rollout: Rollout
-) -> None:
-    states, actions = rollout.throws.states, rollout.throws.actions
-    assert actions.shape == (16, world.horizon, world.action_dim)
-    torch.testing.assert_close(rollout.observations, policy.observation(states))
-    log_prob = policy.log_prob(rollout.observations[:, :-1], actions, states.held[:, :-1])
-    torch.testing.assert_close(rollout.log_prob, log_prob)
-    # played again, the same actions lead to the same states
-    simulator.reset(states.target[:, 0])
-    for t in range(world.horizon):
-        simulator.step(actions[:, t])
-    assert torch.equal(simulator.state.ball_position, states.ball_position[:, -1])
-    radius = states.target[:, 0, :2].norm(dim=-1)
-    assert (radius >= 0.7).all() and (radius <= 1.1).all()
-
-
-def test_collect_starts_where_it_is_told(simulator: BatchWorld, policy: Policy, world: World) -> None:
-    q = torch.tensor(world.home).float() + torch.tensor([[0.1], [-0.1]])
-    states = collect(simulator, policy, 32, (q, torch.zeros_like(q))).throws.states
-    assert set(states.q[:, 0, 0].tolist()) == set(q[:, 0].tolist())
-    home = torch.tensor(world.home).float()
-    assert torch.equal(collect(simulator, policy, 2).throws.states.q[:, 0], home.expand(2, -1))
-
-
-def test_a_policy_that_has_diverged_is_noticed(simulator: BatchWorld, policy: Policy) -> None:
-    with torch.no_grad():
-        policy.net[0].weight[0, 0] = float("nan")
-    with pytest.raises(FloatingPointError, match="diverged"):
-        collect(simulator, policy, 2)
+def rollout(task: ThrowTask, policy: Policy) -> Rollout:
+    return task.rollout(policy, 16)
 
 
 # --- generalised advantage estimation ---
@@ -82,7 +45,7 @@ def test_advantages_are_the_sum_of_discounted_residuals(
     trained_value(ppo)
     rewards = torch.randn(16, 60)
     advantages, targets = ppo.advantages(rollout, rewards)
-    value = (2.5 * ppo.value(rollout.observations)[..., 0]).detach()
+    value = (2.5 * ppo.value(rollout.trajectories.observations)[..., 0]).detach()
     for n in (0, 7):
         v = [*value[n, :60].tolist(), 0.0]  # nothing is worth anything after the horizon
         delta = [float(rewards[n, t]) + gamma * v[t + 1] - v[t] for t in range(60)]
@@ -104,45 +67,43 @@ def test_before_any_return_was_seen_advantages_are_returns(policy: Policy, rollo
 def test_the_objective_is_the_clipped_one(policy: Policy, rollout: Rollout) -> None:
     """Schulman et al. 2017, eq. 7, as the table of cases under it. Reaches into one gradient step."""
     ppo = PPO(policy, PPOSettings(clip=0.2, learning_rate=0.0))
-    obs = rollout.observations[:, 0]
-    action, held = rollout.throws.actions[:, 0], rollout.throws.states.held[:, 0]
+    obs, action = rollout.trajectories.observations[:, 0], rollout.trajectories.actions[:, 0]
     ratio = torch.tensor([0.5, 0.79, 0.9, 1.0, 1.1, 1.21, 2.0, 3.0] * 2)
     advantage = torch.tensor([1.0] * 8 + [-1.0] * 8)
-    old = policy.log_prob(obs, action, held).detach() - ratio.log()
+    old = policy.log_prob(obs, action).detach() - ratio.log()
     gain = [0.5, 0.79, 0.9, 1.0, 1.1, 1.2, 1.2, 1.2, -0.8, -0.8, -0.9, -1.0, -1.1, -1.21, -2.0, -3.0]
     zero = torch.zeros(16)
-    _, policy_loss, _, _ = ppo._step(obs, action, held, old, advantage, zero)
+    _, policy_loss, _, _ = ppo._step(obs, action, old, advantage, zero)
     assert policy_loss == pytest.approx(-sum(gain) / 16, abs=1e-5)
 
 
 def test_where_the_clip_holds_there_is_nothing_to_gain(policy: Policy, rollout: Rollout) -> None:
     ppo = PPO(policy, PPOSettings(entropy=0.0, value_coefficient=0.0, learning_rate=0.1))
-    obs = rollout.observations[:, 0]
-    action, held = rollout.throws.actions[:, 0], rollout.throws.states.held[:, 0]
+    obs, action = rollout.trajectories.observations[:, 0], rollout.trajectories.actions[:, 0]
     before = copy.deepcopy(policy.state_dict())
-    old = policy.log_prob(obs, action, held).detach() - torch.tensor(1.5).log()
-    ppo._step(obs, action, held, old, torch.ones(16), torch.zeros(16))
+    old = policy.log_prob(obs, action).detach() - torch.tensor(1.5).log()
+    ppo._step(obs, action, old, torch.ones(16), torch.zeros(16))
     assert all(torch.equal(before[k], v) for k, v in policy.state_dict().items())
-    ppo._step(obs, action, held, old, -torch.ones(16), torch.zeros(16))
+    ppo._step(obs, action, old, -torch.ones(16), torch.zeros(16))
     assert not torch.equal(before["log_std"], policy.log_std)
 
 
 def test_noise_at_its_bound_can_come_back(policy: Policy, rollout: Rollout) -> None:
     ppo = PPO(policy, PPOSettings(entropy=0.0))
     ppo.optimizer = torch.optim.SGD([policy.log_std], lr=0.5)
-    obs, held = rollout.observations[:, 0], rollout.throws.states.held[:, 0]
+    obs = rollout.trajectories.observations[:, 0]
     mean = policy.distribution(obs)[0].detach()
     likely = torch.cat((mean, -torch.ones(16, 1)), -1)
     for action, bound in ((likely, -3.0), (likely + 5.0, 0.0)):  # steady hands pay, then wild ones
         for _ in range(40):
-            old = policy.log_prob(obs, action, held).detach()
-            ppo._step(obs, action, held, old, torch.ones(16), torch.zeros(16))
+            old = policy.log_prob(obs, action).detach()
+            ppo._step(obs, action, old, torch.ones(16), torch.zeros(16))
         assert torch.equal(policy.log_std, torch.full((7,), bound))
 
 
-def test_reported_kl_is_that_of_the_distributions(simulator: BatchWorld, policy: Policy) -> None:
-    rollout = collect(simulator, policy, 400)
-    obs, held = rollout.observations[:, :-1].flatten(0, 1), rollout.throws.states.held[:, :-1].flatten()
+def test_reported_kl_is_that_of_the_distributions(task: ThrowTask, policy: Policy) -> None:
+    rollout = task.rollout(policy, 400)
+    obs, held = rollout.trajectories.observations[:, :-1].flatten(0, 1), rollout.states.held[:, :-1].flatten()
     old = [x.detach() for x in policy.distribution(obs)]
     with torch.no_grad():
         policy.net[-1].bias += 0.03
@@ -151,8 +112,8 @@ def test_reported_kl_is_that_of_the_distributions(simulator: BatchWorld, policy:
     release = kl_divergence(Bernoulli(logits=old[2]), Bernoulli(logits=new[2])) * held
     ppo = PPO(policy, PPOSettings(learning_rate=0.0))
     zero = torch.zeros(len(obs))
-    actions = rollout.throws.actions.flatten(0, 1)
-    kl, *_ = ppo._step(obs, actions, held, rollout.log_prob.flatten(), zero, zero)
+    actions = rollout.trajectories.actions.flatten(0, 1)
+    kl, *_ = ppo._step(obs, actions, rollout.log_prob.flatten(), zero, zero)
     assert kl == pytest.approx(float((joints + release).mean()), rel=0.05)
 
 
@@ -169,46 +130,31 @@ def test_the_learning_rate_follows_the_kl(policy: Policy, kl: float, change: flo
 def test_it_finds_a_speed_and_a_time_to_let_go() -> None:
     """Rewards whose best action is known: joint 1 forward at half speed, and let go."""
     world = load_world({"horizon": 20})
-    simulator, policy = BatchWorld(world), Policy(world)
-    policy.observation.freeze(collect(simulator, policy, 64).throws.states)
-    ppo = PPO(policy, PPOSettings(episodes=64, target_kl=0.05, effort=0.0))
+    policy = Policy(world)
+    task = ThrowTask(BatchWorld(world), policy.observation, Features(world))
+    policy.observation.freeze(task.rollout(policy, 64).states)
+    ppo = PPO(policy, PPOSettings(episodes=64, target_kl=0.05))
     limit, returns = float(world.velocity[0]), []
     for _ in range(16):
-        rollout = collect(simulator, policy, 64)
-        s = rollout.throws.states[:, 1:]
+        rollout = task.rollout(policy, 64)
+        s = rollout.states[:, 1:]
         reward = -((s.qd[..., 0] / limit - 0.5) ** 2) + 0.05 * (~s.held)
         returns.append(float(reward.sum(1).mean()))
         ppo.update(rollout, reward)
     with torch.no_grad():
-        mean, _, _ = policy.distribution(rollout.observations[:, 3:-3])
+        mean, _, _ = policy.distribution(rollout.trajectories.observations[:, 3:-3])
     # an arm that stands still gets −5 and 0.2 for the release at 3 % a step; the best there is: about 0.7
     assert returns[0] < -4
     assert returns[-1] > 0.3
     assert float(mean[..., 0].mean()) == pytest.approx(0.5, abs=0.1)
-    assert float(rollout.throws.states.held.float().sum(1).median()) <= 3
+    assert float(rollout.states.held.float().sum(1).median()) <= 3
 
 
-def test_effort_is_paid_after_the_release_only(policy: Policy, rollout: Rollout) -> None:
-    states, actions = rollout.throws.states, rollout.throws.actions
-    cost = 0.0
-    for n in range(16):
-        for t in range(60):
-            if not states.held[n, t]:
-                cost += sum(min(max(float(a), -1.0), 1.0) ** 2 for a in actions[n, t, :-1]) / 7
-    figures = PPO(policy, PPOSettings(effort=0.5, minibatches=1, epochs=1)).update(
-        rollout, torch.zeros(16, 60)
-    )
-    assert cost > 0
-    assert figures["return"] == pytest.approx(-0.5 * cost / 16, rel=1e-4)
-
-
-def test_going_on_from_a_saved_state_is_going_on(
-    simulator: BatchWorld, policy: Policy, tmp_path: Path
-) -> None:
+def test_going_on_from_a_saved_state_is_going_on(task: ThrowTask, policy: Policy, tmp_path: Path) -> None:
     def work(ppo: PPO, rounds: int) -> None:
         for _ in range(rounds):
-            rollout = collect(simulator, ppo.policy, 8)
-            ppo.update(rollout, rollout.throws.states.qd[:, 1:, 0])
+            rollout = task.rollout(ppo.policy, 8)
+            ppo.update(rollout, rollout.states.qd[:, 1:, 0])
 
     ppo = PPO(policy)
     ppo.target_kl = 0.004
@@ -227,13 +173,13 @@ def test_going_on_from_a_saved_state_is_going_on(
     assert other.optimizer.param_groups[0]["lr"] == ppo.optimizer.param_groups[0]["lr"]
 
 
-def test_rewards_of_any_size_move_the_policy_alike(simulator: BatchWorld, policy: Policy) -> None:
-    rollout = collect(simulator, policy, 8)
-    reward = rollout.throws.states.qd[:, 1:, 0]
+def test_rewards_of_any_size_move_the_policy_alike(task: ThrowTask, policy: Policy) -> None:
+    rollout = task.rollout(policy, 8)
+    reward = rollout.states.qd[:, 1:, 0]
     results = []
     for size in (1.0, 1000.0):
         copied = copy.deepcopy(policy)
-        ppo = PPO(copied, PPOSettings(effort=0.0))
+        ppo = PPO(copied)
         torch.manual_seed(5)
         ppo.value.load_state_dict({k: torch.zeros_like(v) for k, v in ppo.value.state_dict().items()})
         ppo.update(rollout, size * reward)
@@ -242,7 +188,7 @@ def test_rewards_of_any_size_move_the_policy_alike(simulator: BatchWorld, policy
 
 
 @pytest.mark.parametrize(
-    "keys", [{"throws": 0}, {"minibatches": 0}, {"epochs": 0}, {"gamma": 1.1}, {"gae_lambda": -0.1}]
+    "keys", [{"episodes": 0}, {"minibatches": 0}, {"epochs": 0}, {"gamma": 1.1}, {"gae_lambda": -0.1}]
 )
 def test_impossible_settings_are_refused(keys: dict[str, object]) -> None:
     with pytest.raises(InputError, match=next(iter(keys))):
