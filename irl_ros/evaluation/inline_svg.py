@@ -29,35 +29,41 @@ class Palette:
 
 
 PALETTE = Palette()
+LIGHT = Palette("#1c2328", "#5f6c76", "#e4e1d9", "#ffffff", "#d2691e", "#7567cf", "#0c8570")
+"""The page's light theme, for pictures that stand alone."""
+
+
+def style(palette: Palette, font_size: float) -> Any:
+    """Matplotlib settings of every figure."""
+    return {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "irl_ros",
+        "font.size": font_size,
+        "axes.edgecolor": palette.line,
+        "axes.labelcolor": palette.soft,
+        "axes.titlecolor": palette.ink,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "grid.color": palette.line,
+        "grid.linewidth": 0.8,
+        "text.color": palette.ink,
+        "xtick.color": palette.line,
+        "ytick.color": palette.line,
+        "xtick.labelcolor": palette.soft,
+        "ytick.labelcolor": palette.soft,
+        "lines.solid_capstyle": "round",
+        "legend.facecolor": palette.card,
+        "legend.edgecolor": "none",
+        "legend.labelcolor": palette.soft,
+        "legend.handlelength": 1.4,
+    }
 
 
 @contextmanager
 def drawing(width: float, height: float, font_size: float = 11.5) -> Iterator[tuple[Figure, Axes]]:
     """A figure with one plain pair of axes, sizes in px of a page that shows it unscaled."""
-    style: Any = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "irl_ros",
-        "font.size": font_size,
-        "axes.edgecolor": PALETTE.line,
-        "axes.labelcolor": PALETTE.soft,
-        "axes.titlecolor": PALETTE.ink,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.axisbelow": True,
-        "grid.color": PALETTE.line,
-        "grid.linewidth": 0.8,
-        "text.color": PALETTE.ink,
-        "xtick.color": PALETTE.line,
-        "ytick.color": PALETTE.line,
-        "xtick.labelcolor": PALETTE.soft,
-        "ytick.labelcolor": PALETTE.soft,
-        "lines.solid_capstyle": "round",
-        "legend.facecolor": PALETTE.card,
-        "legend.edgecolor": "none",
-        "legend.labelcolor": PALETTE.soft,
-        "legend.handlelength": 1.4,
-    }
-    with mpl.rc_context(style):
+    with mpl.rc_context(style(PALETTE, font_size)):
         figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
         figure.patch.set_alpha(0.0)
         axes = figure.add_subplot()

@@ -8,7 +8,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Circle, Wedge
 
-from irl_ros.evaluation.inline_svg import PALETTE, drawing, inline_svg
+from irl_ros.evaluation.inline_svg import PALETTE, Palette, drawing, inline_svg
 from irl_ros.evaluation.landings import Thrower, from_above, misses
 from irl_ros.evaluation.reward_view import RewardView
 from irl_ros.sim import World
@@ -122,69 +122,62 @@ def _dots(axes: Axes, places: np.ndarray, colour: str, count: int) -> None:
 def reward_picture(view: RewardView) -> str:
     """The learned reward over where the ball lies."""
     with drawing(400, 350) as (figure, axes):
-        edge = 100 * view.offsets[-1]
-        image = axes.imshow(
-            view.picture,
-            extent=(-edge, edge, -edge, edge),
-            origin="lower",
-            cmap=HEAT,
-            interpolation="bilinear",
-        )
-        for radius in (100 * CLOSE, 100 * HIT):
-            axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor="#ffffff", linewidth=1.0, alpha=0.85))
-        axes.set(xlabel="right of the target, cm", ylabel="beyond the target, cm")
-        axes.tick_params(length=0)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-        bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
-        bar.outline.set_visible(False)
-        bar.ax.tick_params(length=0)
+        draw_picture(axes, view)
         return inline_svg(figure, "Learned reward of a ball lying beside the target")
 
 
 def reward_profile(view: RewardView) -> str:
     """The same over the distance alone, beside the task's own reward."""
     with drawing(400, 350) as (figure, axes):
-        distance = 100 * view.distance
-        axes.axvspan(0, 100 * HIT, color=PALETTE.line, alpha=0.5, linewidth=0)
-        axes.annotate(
-            "hit",
-            (100 * HIT / 2, 1.0),
-            (0, 3),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            ha="center",
-            color=PALETTE.soft,
-            fontsize=10,
-        )
-        axes.fill_between(distance, view.low, view.high, color=PALETTE.policy, alpha=0.18, linewidth=0)
-        axes.plot(
-            distance,
-            view.profile,
-            color=PALETTE.policy,
-            linewidth=2.2,
-            label="learned (band: all directions)",
-        )
-        axes.plot(
-            distance,
-            view.true,
-            color=PALETTE.soft,
-            linewidth=1.6,
-            linestyle=(0, (4, 2)),
-            label="the task's own, scaled",
-        )
-        axes.axhline(
-            view.held,
-            color=PALETTE.ink,
-            linewidth=1.2,
-            linestyle=(0, (1, 2)),
-            label="learned, ball still in the hand",
-        )
-        axes.set(
-            xlim=(0, distance[-1]), xlabel="distance of the ball from the target, cm", ylabel="reward a step"
-        )
-        axes.grid(axis="y")
-        axes.spines["left"].set_visible(False)
-        axes.tick_params(length=0)
-        axes.legend(loc="upper right", fontsize=10)
+        draw_profile(axes, view, PALETTE)
         return inline_svg(figure, "Reward over the distance from the target")
+
+
+def draw_picture(axes: Axes, view: RewardView) -> None:
+    """What `reward_picture` shows, on axes of any figure."""
+    edge = 100 * view.offsets[-1]
+    image = axes.imshow(
+        view.picture,
+        extent=(-edge, edge, -edge, edge),
+        origin="lower",
+        cmap=HEAT,
+        interpolation="bilinear",
+    )
+    for radius in (100 * CLOSE, 100 * HIT):
+        axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor="#ffffff", linewidth=1.0, alpha=0.85))
+    axes.set(xlabel="right of the target, cm", ylabel="beyond the target, cm")
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    bar = axes.figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0)
+
+
+def draw_profile(axes: Axes, view: RewardView, palette: Palette) -> None:
+    """What `reward_profile` shows, on axes of any figure."""
+    distance = 100 * view.distance
+    axes.axvspan(0, 100 * HIT, color=palette.line, alpha=0.5, linewidth=0)
+    axes.annotate(
+        "hit",
+        (100 * HIT / 2, 1.0),
+        (0, 3),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        ha="center",
+        color=palette.soft,
+        fontsize=10,
+    )
+    axes.fill_between(distance, view.low, view.high, color=palette.policy, alpha=0.18, linewidth=0)
+    label = "learned (band: all directions)"
+    axes.plot(distance, view.profile, color=palette.policy, linewidth=2.2, label=label)
+    label, dashes = "the task's own, scaled", (0, (4, 2))
+    axes.plot(distance, view.true, color=palette.soft, linewidth=1.6, linestyle=dashes, label=label)
+    label, dots = "learned, ball still in the hand", (0, (1, 2))
+    axes.axhline(view.held, color=palette.ink, linewidth=1.2, linestyle=dots, label=label)
+    axes.set(xlim=(0, distance[-1]), ylabel="reward a step")
+    axes.set_xlabel("distance of the ball from the target, cm")
+    axes.grid(axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(length=0)
+    axes.legend(loc="upper right", fontsize=10)
