@@ -64,7 +64,16 @@ def parser() -> argparse.ArgumentParser:
 
     top.add_argument("--version", action="version", version=f"irl_ros {__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
-    for add in (_add_demo, _add_record, _add_demos, _add_learn, _add_evaluate, _add_transfer, _add_report):
+    for add in (
+        _add_demo,
+        _add_record,
+        _add_demos,
+        _add_learn,
+        _add_evaluate,
+        _add_transfer,
+        _add_reward,
+        _add_report,
+    ):
         add(verbs)
     return top
 
@@ -176,8 +185,7 @@ def _add_evaluate(verbs: Any) -> None:
 
 
 def _evaluate(o: argparse.Namespace) -> None:
-    if o.json and not o.json.parent.is_dir():
-        raise InputError(f"--json {o.json}", f"there is no folder {o.json.parent}")
+    _check_folder("--json", o.json)
     from irl_ros.evaluation.evaluate import evaluate, table
 
     result = evaluate(o.run_dir, world=o.world, throws=o.throws, seed=o.seed, sim=o.sim)
@@ -218,6 +226,31 @@ def _finish(run: Path) -> None:
 
     report = write_report(run, sim="batch")
     print(f"{report} shows what was learned; next: irl-ros evaluate {run}")
+
+
+def _add_reward(verbs: Any) -> None:
+    purpose = "how near the learned reward is to the true one, and a picture of it"
+    p = _verb(verbs, "reward", _reward, purpose, "runs/demo/learned --json reward.json")
+    _add_run(p)
+    _add_world(p, None)
+    p.add_argument("--throws", type=_count, default=600, help="good and bad, to compare over (%(default)s)")
+    p.add_argument("--seed", type=_natural, default=1_000_000, help="draws the throws (%(default)s)")
+    p.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
+    p.add_argument("--out", type=Path, metavar="PNG", help="the picture (RUN/reward.png)")
+
+
+def _reward(o: argparse.Namespace) -> None:
+    _check_folder("--json", o.json)
+    _check_folder("--out", o.out)
+    from irl_ros.evaluation.reward_figure import write_reward_figure
+    from irl_ros.evaluation.reward_recovery import recover, table
+
+    recovery = recover(o.run_dir, world=o.world, throws=o.throws, seed=o.seed)
+    picture = o.out or o.run_dir / "reward.png"
+    write_reward_figure(recovery, picture)
+    print(f"{table(recovery.figures)}\n\n{picture} shows it")
+    if o.json:
+        o.json.write_text(json.dumps(recovery.figures, indent=2) + "\n")
 
 
 def _add_report(verbs: Any) -> None:
@@ -296,6 +329,12 @@ def _add_set(p: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change one learning setting; may be repeated",
     )
+
+
+def _check_folder(option: str, file: Path | None) -> None:
+    """Say before the work is done that a file has no folder to be written in."""
+    if file and not file.parent.is_dir():
+        raise InputError(f"{option} {file}", f"there is no folder {file.parent}")
 
 
 def _count(text: str) -> int:
