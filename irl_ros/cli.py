@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "demo": "; the same command goes on",
             "learn": "; --resume goes on",
             "transfer": "; --resume goes on",
+            "compare": "; the same command goes on",
         }
         return _complain(f"\n{name}: stopped{cures.get(options.verb, '')}", STOPPED)
     except BrokenPipeError:
@@ -72,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
         _add_evaluate,
         _add_transfer,
         _add_reward,
+        _add_compare,
         _add_report,
     ):
         add(verbs)
@@ -228,6 +231,88 @@ def _finish(run: Path) -> None:
     print(f"{report} shows what was learned; next: irl-ros evaluate {run}")
 
 
+def _add_compare(verbs: Any) -> None:
+    example = "runs/demo/demos --algos airl,bc --seeds 3 --demos 3,10 --out runs/compare"
+    p = _verb(
+        verbs,
+        "compare",
+        _compare,
+        "algorithms side by side, over seeds and numbers of demonstrations",
+        example,
+    )
+    p.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="PATH",
+        help="bags; without them synthetic operators demonstrate",
+    )
+    p.add_argument("--out", type=Path, required=True, help="folder that keeps every cell, and the tables")
+    p.add_argument(
+        "--algos",
+        type=_list,
+        default=(),
+        metavar="A,B,…",
+        help="algorithms, all by default; airl:3 takes 3 seeds",
+    )
+    p.add_argument("--seeds", type=_count, default=5, help="how many, from 0 on (%(default)s)")
+    p.add_argument(
+        "--demos", type=_counts, default=(), metavar="K,…", help="numbers of demonstrations (all, or 20)"
+    )
+    p.add_argument(
+        "--operators", type=_list, default=(), metavar="O,…", help="synthetic ones: clean, default, tired"
+    )
+    _add_world(p, "default")
+    p.add_argument(
+        "--transfer-worlds",
+        type=_list,
+        default=(),
+        metavar="W,…",
+        help="where rewards are optimised again, beside --world; none: nowhere",
+    )
+    p.add_argument(
+        "--starts",
+        type=_list,
+        default=("fresh", "warm"),
+        metavar="S,…",
+        help="of that: fresh,warm by default",
+    )
+    p.add_argument(
+        "--transfer-demos", type=_counts, default=(), metavar="K,…", help="of these --demos (the most)"
+    )
+    p.add_argument("--throws", type=_count, default=1000, help="of an evaluation (%(default)s)")
+    p.add_argument(
+        "--sim", choices=("pybullet", "batch"), default="pybullet", help="of final policies (%(default)s)"
+    )
+    p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
+    p.add_argument("--jobs", type=_count, default=1, help="cells at a time, one thread each (%(default)s)")
+    p.add_argument("--retry", action="store_true", help="make failed cells again")
+    _add_set(p)
+    p.add_argument(
+        "--transfer-set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change one setting of transfers",
+    )
+
+
+def _compare(o: argparse.Namespace) -> None:
+    from irl_ros.evaluation.compare import compare
+    from irl_ros.evaluation.comparison_text import markdown
+    from irl_ros.evaluation.grid import Grid
+
+    names = ("paths", "seeds", "demos", "operators", "world", "transfer_worlds", "starts", "transfer_demos")
+    asked = {k: getattr(o, k) for k in (*names, "throws", "sim", "device", "overrides")}
+    asked |= {"algos": o.algos} if o.algos else {}
+    grid = Grid(**asked, transfer_overrides=o.transfer_set)
+    found = compare(grid, o.out, o.jobs, o.retry, command=shlex.join(["irl-ros", *sys.argv[1:]]))
+    print(f"\n{markdown(found)}")
+    if failed := found.failures():
+        print(f"{len(failed)} cells failed: compare.md says why; --retry makes them again")
+    print(f"{o.out / 'compare.html'} shows what was found")
+
+
 def _add_reward(verbs: Any) -> None:
     purpose = "how near the learned reward is to the true one, and a picture of it"
     p = _verb(verbs, "reward", _reward, purpose, "runs/demo/learned --json reward.json")
@@ -341,6 +426,17 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found '{text}'")
     return int(text)
+
+
+def _list(text: str) -> list[str]:
+    names = [t.strip() for t in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"expected names with commas between them, found '{text}'")
+    return names
+
+
+def _counts(text: str) -> list[int]:
+    return [_count(t.strip()) for t in text.split(",")]
 
 
 def _natural(text: str) -> int:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 
-from irl_ros.demos.bag import find_bags
+from irl_ros.demos.bag import Bag, find_bags
 from irl_ros.demos.episode_audit import EpisodeAudit
 from irl_ros.demos.recording import read_recording
 from irl_ros.demos.throw_reader import ThrowReader
 from irl_ros.errors import InputError
 from irl_ros.sim.state import Throws
 from irl_ros.sim.world import World
+
+_EPISODE = re.compile(r"(.+) # (\d+)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,13 +109,14 @@ def load_demonstrations(paths: str | Path | Sequence[str | Path], world: World) 
     """The throws recorded in rosbag2 folders, put on the control grid of `world`.
 
     Args:
-        paths: bag folders, folders of them, or single .mcap or .db3 files.
+        paths: bag folders, folders of them, or single .mcap or .db3 files; "BAG # n", as `sources` and
+            `irl-ros demos` call it, is one episode of a bag.
         world: its robot must be the recorded one; its horizon and control rate give the grid.
 
     Raises:
         InputError: something is missing, damaged, of another robot, or holds no episode; the text says what.
     """
-    bags = find_bags(paths)
+    bags, single = _bags_and_episodes(paths)
     reader = ThrowReader(world)
     throws: list[Throws] = []
     audits: list[EpisodeAudit] = []
@@ -121,9 +125,15 @@ def load_demonstrations(paths: str | Path | Sequence[str | Path], world: World) 
     for bag in bags:
         content = reader.read(read_recording(bag, world.robot))
         discarded += content.discarded
-        throws += content.throws
-        audits += [a for a in content.audits if not a.skipped]
+        wanted = single.get(bag.parts[0].resolve())
+        for throw, audit in zip(content.throws, (a for a in content.audits if not a.skipped)):
+            if wanted is None or audit.source in wanted:
+                throws.append(throw)
+                audits.append(audit)
         skipped += [a for a in content.audits if a.skipped]
+    if missing := set().union(*single.values()) - {a.source for a in audits}:
+        cure = "`irl-ros demos` lists what a bag holds"
+        raise InputError(min(missing), "is no usable episode of that bag", cure)
     if not throws:
         where = ", ".join(str(b.path) for b in bags[:3]) + (" …" if len(bags) > 3 else "")
         raise InputError(where, *nothing_usable(skipped, discarded))
@@ -135,6 +145,27 @@ def load_demonstrations(paths: str | Path | Sequence[str | Path], world: World) 
         any(a.actions_inferred for a in audits),
         tuple(audits),
     )
+
+
+def _bags_and_episodes(
+    paths: str | Path | Sequence[str | Path],
+) -> tuple[list[Bag], dict[Path, set[str]]]:
+    """The bags, and of those that are not wanted whole (by their first part) the wanted episodes' sources."""
+    whole: list[str | Path] = []
+    bags: list[Bag] = []
+    single: dict[Path, set[str]] = {}
+    for path in [paths] if isinstance(paths, (str, Path)) else paths:
+        named = None if Path(path).exists() else _EPISODE.fullmatch(str(path))
+        if named is None:
+            whole.append(path)
+            bags += find_bags(path)
+            continue
+        for bag in find_bags(named[1]):
+            bags.append(bag)
+            single.setdefault(bag.parts[0].resolve(), set()).add(f"{bag.path} # {named[2]}")
+    for bag in find_bags(whole):
+        single.pop(bag.parts[0].resolve(), None)
+    return list({bag.parts[0].resolve(): bag for bag in bags}.values()), single
 
 
 def nothing_usable(skipped: Sequence[EpisodeAudit], discarded: int) -> tuple[str, str]:

@@ -218,6 +218,17 @@ def vars_of(demos: Demonstrations) -> tuple:
     return demos.throws, demos.labels, demos.sources, demos.actions_inferred, demos.audits
 
 
+def test_an_episode_is_read_by_the_name_it_has_in_sources(record, throws, world) -> None:
+    (bag,) = record(throws)
+    whole = load_demonstrations(bag, world)
+    some = load_demonstrations([whole.sources[2], whole.sources[0]], world)
+    assert some.sha256 == whole.select([0, 2]).sha256  # in the order of the bag
+    assert some.sources == (whole.sources[0], whole.sources[2])
+    assert load_demonstrations([whole.sources[1], bag], world).sha256 == whole.sha256
+    with pytest.raises(InputError, match="# 99: is no usable episode of that bag"):
+        load_demonstrations([whole.sources[0], f"{bag} # 99"], world)
+
+
 def test_the_hash_is_of_the_data_not_of_the_place(record, throws, world) -> None:
     here, there = (
         load_demonstrations(record(throws, name=name, storage=s), world)
