@@ -16,7 +16,7 @@ from std_msgs.msg import Float64MultiArray
 from irl_ros.demos.resampler import JointOrder, LiveState, twist_in_world
 from irl_ros.nodes import interface as names
 from irl_ros.nodes.base import IrlNode
-from irl_ros.safety import Decision, HoldReason, JointReading, SafetyFilter
+from irl_ros.safety import Decision, JointReading, SafetyFilter, SafetySettings, StopReason
 from irl_ros.sim.world import World
 
 _HOME = 0.01  # rad and rad/s
@@ -50,7 +50,7 @@ class ArmLink:
     ) -> None:
         self._node, self.world, self._on_state, self._on_silence = node, world, on_state, on_silence
         self._order, self._watching = JointOrder(world.robot), False
-        self.live, self.filter = LiveState(world), SafetyFilter(world, max_age)
+        self.live, self.filter = LiveState(world), SafetyFilter(world, SafetySettings(max_age=max_age))
         self.time: float | None = None
         self.stamp = Time()
         self.reading: JointReading | None = None
@@ -89,13 +89,17 @@ class ArmLink:
     @property
     def stale(self) -> bool:
         """No joint state came for too long."""
-        return self.reading is None or self._node.seconds() - self.reading.received > self.filter.max_age
+        oldest = self.filter.settings.max_age
+        return self.reading is None or self._node.seconds() - self.reading.received > oldest
 
     def begin(self) -> None:
-        """A throw begins: ball in hand, gripper told to close, phase 0. From now on silence is watched."""
+        """A throw begins: ball in hand, gripper told to close, phase 0. From now on silence is watched.
+
+        After an emergency stop nothing moves: the filter refuses until it is reset.
+        """
         self._watching = True
         self.live.begin(0.0 if self.time is None else self.time)
-        self.filter.reset()
+        self.filter.enable()
         self._move_gripper(False)
 
     def end(self) -> None:
@@ -108,16 +112,15 @@ class ArmLink:
         self._send(decision)
         return decision
 
-    def hold(self, reason: HoldReason) -> Decision:
+    def hold(self, reason: StopReason) -> Decision:
         """Send the next command on the way to rest."""
-        decision = self.filter.hold(reason)
-        self._send(decision)
-        return decision
+        self.filter.stop(reason)
+        return self.act(None)
 
     def close(self) -> None:
         """Bring the arm to rest; the last command would persist after us."""
         while not self.filter.at_rest:
-            self.hold(HoldReason.DISABLED)
+            self.hold(StopReason.DISABLED)
             time.sleep(self.world.dt)
 
     def _send(self, decision: Decision) -> None:
@@ -143,7 +146,8 @@ class ArmLink:
         now = self._seconds(message.header.stamp)
         if now == self.time:
             return  # a second copy is no second control step
-        self.reading = JointReading(message.name, message.position, message.velocity, self._node.seconds())
+        received = self._node.seconds()
+        self.reading = JointReading(message.name, message.position, message.velocity, received, now)
         self.live.joint_state(now, message.name, message.position, message.velocity)
         self.time, self.stamp = now, message.header.stamp
         self._on_state(info["source_timestamp"])

@@ -16,7 +16,7 @@ from irl_ros.demos.operator import Plan, SyntheticOperator
 from irl_ros.nodes import interface as names
 from irl_ros.nodes.arm_link import ArmLink
 from irl_ros.nodes.base import IrlNode, run
-from irl_ros.safety import HoldReason
+from irl_ros.safety import StopReason
 from irl_ros.sim import load_world
 
 PATIENCE = 30.0  # s (wall) for other nodes to appear
@@ -128,18 +128,21 @@ class Operator(IrlNode):
     def _act(self) -> None:
         """Answer the newest state with what the hand does now."""
         t = self.link.time - self._begun
-        if t < float(self._plan.duration):
+        if t < float(self._plan.duration) and self.link.filter.reason is None:
             state, _ = self.link.live.at(self.link.time)
             self.link.act(self._plan.command(t, state[0]).numpy())
-            return
-        self.link.hold(HoldReason.DISABLED)
-        if self.link.filter.at_rest:
-            self._over.set_result("")
+        else:
+            self._come_to_rest(StopReason.FINISHED)
 
     def _on_silence(self) -> None:
-        self.link.hold(HoldReason.STALE)
-        if self.link.filter.at_rest and not self._over.done():
-            self._over.set_result(f"{names.JOINT_STATES} fell silent during a throw")
+        self._come_to_rest(StopReason.STALE)
+
+    def _come_to_rest(self, reason: StopReason) -> None:
+        self.link.hold(reason)
+        limited = self.link.filter
+        if limited.at_rest and not self._over.done():
+            finished = limited.reason is StopReason.FINISHED
+            self._over.set_result("" if finished else f"the throw was stopped: {limited.reason.value}")
 
     def close(self) -> None:
         self.link.close()

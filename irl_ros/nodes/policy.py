@@ -21,7 +21,7 @@ from irl_ros.nodes.arm_link import ArmLink
 from irl_ros.nodes.base import IrlNode, run
 from irl_ros.rewards.reward import load_reward
 from irl_ros.rl.policy import load_policy
-from irl_ros.safety import Decision, HoldReason
+from irl_ros.safety import Decision, StopReason
 from irl_ros.sim import load_world
 from irl_ros.sim.state import State
 
@@ -62,7 +62,8 @@ class PolicyNode(IrlNode):
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._enabled = request.data
         if not request.data:
-            self._fault = self._fault or HoldReason.DISABLED.value
+            self._fault = self._fault or StopReason.DISABLED.value
+            self.link.filter.stop(StopReason.DISABLED)
         response.success, response.message = True, "enabled" if request.data else "disabled"
         return response
 
@@ -80,12 +81,14 @@ class PolicyNode(IrlNode):
     def _refusal(self) -> str:
         if not self._enabled:
             return "not enabled: call ~/enable first"
+        if self.link.filter.estopped:
+            return StopReason.ESTOP.value
         missing = self.link.live.staleness(self.link.time or 0.0).missing
         if missing:
             return f"waiting for {', '.join(missing)}"
         if not self.link.connected:
             return "nobody takes the commands"
-        return HoldReason.STALE.value if self.link.stale else ""
+        return StopReason.STALE.value if self.link.stale else ""
 
     def _begin(self) -> None:
         self._over, self._fault, self._step = Future(), "", 0
@@ -104,7 +107,7 @@ class PolicyNode(IrlNode):
     def _act(self, sent: int | None) -> None:
         """Answer the newest state, which was sent at `sent`, ns."""
         if self._fault or self._step >= self.world.horizon:
-            self._come_to_rest(HoldReason.DISABLED)
+            self._come_to_rest(StopReason.FINISHED)
             return
         state, _ = self.link.live.at(self.link.time)
         wanted = self.policy.act(state)[0].numpy()
@@ -113,16 +116,16 @@ class PolicyNode(IrlNode):
             self._latency_ms.append((time.time_ns() - sent) * 1e-6)
         if decision.release and state.held.item():
             self._summary = f"released at step {self._step} of {self.world.horizon}"
-        if decision.hold is not None:
-            self._fault = decision.hold.value
+        if decision.stop is not None:
+            self._fault = decision.stop.value
         self._report_step(state, wanted, decision)
         self._step += 1
 
     def _on_silence(self) -> None:
-        self._fault = self._fault or HoldReason.STALE.value
-        self._come_to_rest(HoldReason.STALE)
+        self._fault = self._fault or StopReason.STALE.value
+        self._come_to_rest(StopReason.STALE)
 
-    def _come_to_rest(self, reason: HoldReason) -> None:
+    def _come_to_rest(self, reason: StopReason) -> None:
         decision = self.link.hold(reason)
         if self._fault:
             state, _ = self.link.live.at(self.link.time)
@@ -132,7 +135,7 @@ class PolicyNode(IrlNode):
             self._over.set_result(self._fault)
 
     def _report_step(self, state: State, wanted: np.ndarray, decision: Decision) -> None:
-        message = PolicyStep(step=self._step, phase=state.phase.item(), held=decision.hold is not None)
+        message = PolicyStep(step=self._step, phase=state.phase.item(), held=decision.stop is not None)
         message.header.stamp = self.link.stamp
         message.observation = self.policy.observation.raw(state)[0].tolist()
         message.action_raw, message.action_safe = wanted.tolist(), decision.action.tolist()

@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from irl_ros.sim.reference import Reference
+from irl_ros.errors import InputError
+from irl_ros.safety.latch import StopLatch, StopReason
+from irl_ros.safety.reading import JointReader, JointReading, as_vector
+from irl_ros.safety.settings import SafetySettings
+from irl_ros.safety.step_clock import ClockFault, StepClock
+from irl_ros.safety.viability import JointLimits, Viability
 from irl_ros.sim.world import World
-
-
-class HoldReason(str, enum.Enum):
-    """Why the filter holds the arm instead of passing a command on."""
-
-    NO_STATE = "no joint state yet"
-    STALE = "joint state is stale"
-    INCOMPLETE = "joint state lacks a joint, its position or its velocity"
-    NOT_FINITE = "joint state is not finite"
-    BAD_ACTION = "action has the wrong shape or is not finite"
-    DISABLED = "not enabled"
-
-
-@dataclass(frozen=True)
-class JointReading:
-    """A joint state as it came, in any order, other joints included.
-
-    Attributes:
-        names: joint names.
-        position, velocity: rad and rad/s, one for each name.
-        received: when it arrived, s, on the clock of the filter's `now`.
-    """
-
-    names: Sequence[str]
-    position: Sequence[float]
-    velocity: Sequence[float]
-    received: float
 
 
 @dataclass(frozen=True)
@@ -46,99 +21,233 @@ class Decision:
 
     Attributes:
         velocity: joint velocity command, rad/s, [n].
+        position: the same as a position, rad, [n]: where the arm is by now if it did all it was told. None
+            before the first motion.
         release: open the gripper.
-        action: the same as an action in [-1, 1], [n + 1].
-        hold: why the arm is being brought to rest, or None where the command passed.
+        action: velocity and release as an action in [-1, 1], [n + 1].
+        dt: since the command before, s; its change is limited for that long. 0: the same command again.
+        stop: why the arm is being brought to rest, or None where the command passed.
     """
 
     velocity: np.ndarray
+    position: np.ndarray | None
     release: bool
     action: np.ndarray
-    hold: HoldReason | None
+    dt: float
+    stop: StopReason | None
 
 
 class SafetyFilter:
-    """Passes an action as far as limits allow; brings the arm to rest where its state cannot be trusted.
+    """Passes an action as far as limits allow; brings the arm to rest where it cannot be trusted.
 
-    Limits are those of `Reference`, the rule the worlds themselves obey, so a legal throw passes unchanged:
-    position with braking distance, velocity, and acceleration against the last command (at first the measured
-    velocity). Holding means slowing down at the acceleration limit, which ends inside the position limits
-    because no command ever leaves less than its braking distance. The gripper never opens while holding.
+    It keeps a commanded state (position, velocity, acceleration), which begins at the measured pose at rest, and
+    moves it so that a stop inside all limits always exists (`Viability`), whatever the actions are. The first
+    fault starts that stop and is kept as `reason` until `enable`; after `estop` that takes `reset` before. The
+    gripper never opens while stopping.
 
     Args:
         world: limits, control period and joint names.
-        max_age: oldest joint state to act on, s.
+        settings: what else it must keep.
+
+    Raises:
+        InputError: the jerk limits of the settings do not fit the robot.
     """
 
-    def __init__(self, world: World, max_age: float = 0.1) -> None:
-        self.world, self.max_age = world, max_age
-        self._reference = Reference(world, "cpu", torch.float64)
-        self._reach = world.acceleration * world.dt
-        self.reset()
+    def __init__(self, world: World, settings: SafetySettings | None = None) -> None:
+        self.world, self.settings = world, settings or SafetySettings()
+        s, self._n = self.settings, world.robot.n
+        self.period = world.dt if s.period is None else s.period
+        lag = 0.5 * self.period if s.lag is None else s.lag
+        self.jerk = _jerk_limits(world, s)
+        columns = (world.robot.lower, world.robot.upper, world.velocity, world.acceleration, self.jerk)
+        self._joints = [
+            Viability(JointLimits(*row), self.period, s.lateness, lag)
+            for row in np.stack(columns, 1).tolist()
+        ]
+        self._reader, self._clock, self._latch = (
+            JointReader(world.robot.joints),
+            StepClock(self.period),
+            StopLatch(),
+        )
+        self._v, self._a = [0.0] * self._n, [0.0] * self._n
+        self._q: list[float] | None = None
+        self._held = -np.inf
 
-    def reset(self) -> None:
-        """Forget the last command: the next one starts from the measured velocity."""
-        self._last: np.ndarray | None = None
+    @property
+    def reason(self) -> StopReason | None:
+        """Why the arm rests or is being brought to rest; None while commands pass."""
+        return self._latch.reason
 
-    def __call__(self, action: object, reading: JointReading | None, now: float) -> Decision:
-        """The command to send for `action` ([n + 1] in [-1, 1]) at time `now`, s.
-
-        Whatever comes in, what goes out is finite and inside the velocity and acceleration limits.
-        """
-        measured = self._measured(reading, now)
-        if isinstance(measured, HoldReason):
-            return self.hold(measured)
-        wanted = _as_vector(action, self.world.action_dim)
-        if wanted is None or not np.isfinite(wanted).all():
-            return self.hold(HoldReason.BAD_ACTION)
-        q, qd = measured
-        if self._last is None:
-            self._last = np.clip(qd, -self.world.velocity, self.world.velocity)
-        command = self._reference.command(
-            torch.from_numpy(q), torch.from_numpy(self._last), torch.from_numpy(wanted[:-1])
-        ).numpy()
-        return self._send(command, bool(wanted[-1] > 0.0), None)
-
-    def hold(self, reason: HoldReason = HoldReason.DISABLED) -> Decision:
-        """The next command on the way to rest."""
-        return self._send(np.zeros(self.world.robot.n), False, reason)
+    @property
+    def estopped(self) -> bool:
+        """An emergency stop waits for `reset`."""
+        return self._latch.estopped
 
     @property
     def at_rest(self) -> bool:
-        """The last command was zero, or there was none."""
-        return self._last is None or not self._last.any()
+        """The last command was rest, or there was none."""
+        return not any(self._v) and not any(self._a)
 
-    def _send(self, wanted: np.ndarray, release: bool, hold: HoldReason | None) -> Decision:
-        last = np.zeros_like(wanted) if self._last is None else self._last
-        # the limit on the change goes last: a joint found too fast for where it is brakes as hard as it may
-        self._last = last + np.clip(wanted - last, -self._reach, self._reach)
-        limit = self.world.velocity
-        share = np.divide(self._last, limit, out=np.zeros_like(limit), where=limit > 0)
-        return Decision(self._last.copy(), release, np.append(share, 1.0 if release else -1.0), hold)
+    def enable(self) -> StopReason | None:
+        """Let commands pass from now on; the answer is why not, or None. Forgets the reason of the last stop.
 
-    def _measured(
-        self, reading: JointReading | None, now: float
-    ) -> tuple[np.ndarray, np.ndarray] | HoldReason:
-        """Joint positions and velocities in the robot's order, each [n], or why they cannot be trusted."""
+        At rest, motion begins anew at the measured pose. During a stop it goes on from what is commanded.
+        """
+        refused = self._latch.enable()
+        if refused is None and self.at_rest:
+            self._q = None
+            self._clock.restart()
+        return refused
+
+    def stop(self, reason: StopReason = StopReason.DISABLED) -> None:
+        """Bring the arm to rest, by the calls that follow. An earlier fault remains the reason."""
+        self._latch.stop(reason)
+
+    def estop(self) -> None:
+        """As `stop`, until `reset` and then `enable`. Not a power cut: the arm slows down inside its limits."""
+        self._latch.stop(StopReason.ESTOP)
+
+    def reset(self) -> bool:
+        """Clear an emergency stop; the arm stays where it is until `enable`. Only at rest: else False."""
+        if self.at_rest:
+            self._latch.reset()
+        return self.at_rest
+
+    def deadman(self, held: bool, now: float) -> None:
+        """A sign of the deadman at `now`, s: that it is held, or that it was let go, which stops the arm."""
+        if held:
+            self._held = now
+        else:
+            self._held = -np.inf
+            if self.settings.deadman and self.reason is None:
+                self.stop(StopReason.DEADMAN)
+
+    def __call__(self, action: object, reading: JointReading | None, now: float) -> Decision:
+        """The command to send at time `now`, s, for an action [n + 1] in [-1, 1]; one call is one command.
+
+        Whatever comes in, what goes out is finite and inside position, velocity, acceleration and jerk limits.
+        While stopped the action is not looked at.
+        """
+        passed, new = self._tick(reading, now)
+        wanted, q = None, None
+        if self.reason is None:
+            checked = self._check(action, reading, now, new)
+            if isinstance(checked, StopReason):
+                self.stop(checked)
+            else:
+                wanted, q = checked
+        step = min(passed, self.period)
+        if step > 0.0:
+            self._stop_step(step) if wanted is None else self._step(wanted, q, step)
+        return self._decision(step, wanted is not None and wanted[-1] > 0.0)
+
+    def _tick(self, reading: JointReading | None, now: float) -> tuple[float, bool]:
+        """Time since the last command, in which the commanded position moved on; whether the reading is new."""
+        try:
+            passed, new = self._clock.tick(None if reading is None else reading.time, now)
+        except ClockFault:
+            passed, new = self.period, False
+            if self.reason is None:
+                self.stop(StopReason.CLOCK)
+        if passed > self.settings.max_age and not self.at_rest:
+            passed = self.settings.max_age
+            if self.reason is None:
+                self.stop(StopReason.GAP)
+        if self._q is not None:
+            self._q = [q + v * passed for q, v in zip(self._q, self._v)]
+        return passed, new
+
+    def _check(
+        self, action: object, reading: JointReading | None, now: float, new: bool
+    ) -> tuple[list[float], list[float]] | StopReason:
+        """The action [n + 1] and the measured positions [n], or the first fault."""
+        s = self.settings
+        if s.deadman and not now - self._held <= s.deadman:
+            return StopReason.DEADMAN
         if reading is None:
-            return HoldReason.NO_STATE
+            return StopReason.NO_STATE
         # written so that a NaN age is stale; a state from the future has a clock nobody should trust
-        if not -self.max_age <= now - reading.received <= self.max_age:
-            return HoldReason.STALE
-        names = list(reading.names)
-        position = _as_vector(reading.position, len(names))
-        velocity = _as_vector(reading.velocity, len(names))
-        if position is None or velocity is None or not set(self.world.robot.joints) <= set(names):
-            return HoldReason.INCOMPLETE
-        order = [names.index(joint) for joint in self.world.robot.joints]
-        q, qd = position[order], velocity[order]
-        return (q, qd) if np.isfinite(q).all() and np.isfinite(qd).all() else HoldReason.NOT_FINITE
+        if not -s.max_age <= now - reading.received <= s.max_age:
+            return StopReason.STALE
+        motion = self._reader.read(reading)
+        if isinstance(motion, StopReason):
+            return motion
+        wanted = as_vector(action, self._n + 1)
+        if wanted is None or not np.isfinite(wanted).all():
+            return StopReason.BAD_ACTION
+        q = motion[0].tolist()
+        fault = self._begin(q, motion[1]) if self._q is None else self._compare(q) if new else None
+        return (wanted.tolist(), q) if fault is None else fault
 
-
-def _as_vector(value: object, size: int) -> np.ndarray | None:
-    """`value` as float64 [size], or None where it is no such thing."""
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
+    def _begin(self, q: list[float], qd: np.ndarray) -> StopReason | None:
+        """Take the measured pose [n] as the commanded one, at rest."""
+        if np.abs(qd).max() > self.settings.still:
+            return StopReason.MOVING
+        beyond = max(max(j.limits.lower - x, x - j.limits.upper) for x, j in zip(q, self._joints))
+        if beyond > self.settings.tracking:
+            return StopReason.OUTSIDE
+        self._q, self._moving = list(q), 0.0
+        # a joint parked a little outside may come in, but not go farther out
+        self._low = [min(x, j.limits.lower) for x, j in zip(q, self._joints)]
+        self._high = [max(x, j.limits.upper) for x, j in zip(q, self._joints)]
         return None
-    return array if array.shape == (size,) else None
+
+    def _compare(self, measured: list[float]) -> StopReason | None:
+        """Commanded against newly measured positions [n]; joints at rest follow the measurement."""
+        assert self._q is not None
+        for i, (x, q) in enumerate(zip(measured, self._q)):
+            if abs(x - q) > self.settings.tracking:
+                return StopReason.TRACKING
+            limits = self._joints[i].limits
+            if self.settings.follow and not self._v[i] and not self._a[i]:
+                self._q[i] = q = x
+            self._low[i], self._high[i] = min(q, limits.lower), max(q, limits.upper)
+        return None
+
+    def _step(self, wanted: list[float], measured: list[float], dt: float) -> None:
+        """One control step of dt s towards an action [n + 1] with the arm measured at [n], rad."""
+        assert self._q is not None
+        self._moving += dt
+        share = min(1.0, self._moving / self.settings.ramp) if self.settings.ramp else 1.0
+        ahead = self._clock.ahead
+        for i, joint in enumerate(self._joints):
+            v, q, limits = self._v[i], self._q[i], joint.limits
+            seen = measured[i] + v * ahead
+            target = min(max(wanted[i], -share), share) * limits.velocity
+            commanded = (q - self._low[i], self._high[i] - q)
+            after = joint.next(
+                target, v, self._a[i], dt, commanded, (seen - limits.lower, limits.upper - seen)
+            )
+            self._v[i], self._a[i] = after, (after - v) / dt
+
+    def _stop_step(self, dt: float) -> None:
+        """One control step of dt s on the way to rest."""
+        for i, joint in enumerate(self._joints):
+            v = self._v[i]
+            after = joint.stop(v, self._a[i], dt)
+            self._v[i], self._a[i] = after, (after - v) / dt
+
+    def _decision(self, dt: float, release: bool) -> Decision:
+        shares = [v / j.limits.velocity if j.limits.velocity else 0.0 for v, j in zip(self._v, self._joints)]
+        return Decision(
+            velocity=np.array(self._v),
+            position=None if self._q is None else np.array(self._q),
+            release=release,
+            action=np.array([*shares, 1.0 if release else -1.0]),
+            dt=dt,
+            stop=self.reason,
+        )
+
+
+def _jerk_limits(world: World, settings: SafetySettings) -> np.ndarray:
+    """rad/s³, [n]."""
+    if settings.jerk is None:
+        return world.robot.jerk
+    jerk = np.asarray(settings.jerk, dtype=float)
+    if jerk.ndim and jerk.shape != (world.robot.n,):
+        raise InputError(
+            "safety.jerk", f"has {jerk.size} values", f"robot {world.robot.name} has {world.robot.n} joints"
+        )
+    if not (jerk > 0).all():
+        raise InputError("safety.jerk", f"must be positive, found {settings.jerk}")
+    return np.broadcast_to(jerk, world.robot.n)

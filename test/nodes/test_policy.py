@@ -21,7 +21,7 @@ from irl_ros.nodes import interface as names
 from irl_ros.nodes.deployment import deploy
 from irl_ros.nodes.session import LIMIT, Child, Session
 from irl_ros.rl.policy import load_policy
-from irl_ros.safety import HoldReason
+from irl_ros.safety import StopReason
 from irl_ros.sim import BulletWorld, Throws, load_world, throw
 
 WORLD = load_world()
@@ -127,11 +127,11 @@ def test_it_brings_the_arm_to_rest_when_joint_states_fall_silent(session, nodes,
     os.kill(nodes[0].process.pid, signal.SIGSTOP)
     try:
         session.until(answer.done, LIMIT, "the policy waits for a dead arm")
-        assert (answer.result().success, answer.result().message) == (False, HoldReason.STALE.value)
+        assert (answer.result().success, answer.result().message) == (False, StopReason.STALE.value)
         session.until(lambda: not any(commands[-1].data), LIMIT, "the last command moves the arm")
         assert_inside_limits(commands)
         session.until(lambda: steps[-1].held, LIMIT, "the hold was not reported")
-        assert steps[-1].hold_reason == HoldReason.STALE.value
+        assert steps[-1].hold_reason == StopReason.STALE.value
     finally:
         os.kill(nodes[0].process.pid, signal.SIGCONT)
 
@@ -142,7 +142,7 @@ def test_disabling_it_in_mid_throw_brings_the_arm_to_rest(session, enable, liste
     answer = begin_throw(session, commands, 10)
     enable(False)
     session.until(answer.done, LIMIT, "the throw goes on")
-    assert (answer.result().success, answer.result().message) == (False, HoldReason.DISABLED.value)
+    assert (answer.result().success, answer.result().message) == (False, StopReason.DISABLED.value)
     assert len(commands) < WORLD.horizon
     assert_inside_limits(commands)
 
