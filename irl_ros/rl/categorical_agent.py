@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -62,8 +63,21 @@ class CategoricalAgent(MlpAgent):
     def log_prob_entropy(self, observation: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """log π(a | s) and the entropy of π(· | s), each [...]; 0 where actions do not count."""
         log_probs = self.log_probs(observation)
-        log_prob, entropy = (log_probs * action).sum(-1), -(log_probs.exp() * log_probs).sum(-1)
-        return self.counting(observation, log_prob), self.counting(observation, entropy)
+        log_prob = self.counting(observation, (log_probs * action).sum(-1))
+        return log_prob, self._entropy(observation, log_probs)
+
+    def expectation(self, observation: Tensor, of: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """E_π[of(a)], an exact sum over the choices, and the entropy; each [...]."""
+        log_probs = self.log_probs(observation)
+        every = torch.eye(self.outputs).to(log_probs)
+        worth = of(torch.stack([x.expand_as(log_probs) for x in every]))  # [A, ...]
+        p = log_probs.exp()
+        # what changes nothing must not be learned from what a network thinks it changes
+        p = self.counting(observation, p - p.detach()) + p.detach()
+        return (p.movedim(-1, 0) * worth).sum(0), self._entropy(observation, log_probs)
+
+    def _entropy(self, observation: Tensor, log_probs: Tensor) -> Tensor:
+        return self.counting(observation, -(log_probs.exp() * log_probs).sum(-1))
 
     @torch.no_grad()
     def noisier(self, factor: float) -> CategoricalAgent:

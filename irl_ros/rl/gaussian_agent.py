@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +16,8 @@ from irl_ros.rl.policy import LOG_TAU
 class GaussianAgent(MlpAgent):
     """π_θ(a | s) = N(a; m_θ(s), σ_θ²), with a state-independent diagonal σ_θ. An `Agent`.
 
-    Actions [..., A] are sampled unbounded; the task clips them to its bounds (±1 here), and log π is taken of the
-    sample before clipping.
+    Actions [..., A] are sampled unbounded; the task clips them to its bounds (±1 here), and log π is taken
+    of the sample before clipping.
 
     Args:
         observation_size: D.
@@ -62,8 +63,19 @@ class GaussianAgent(MlpAgent):
 
     def log_prob_entropy(self, observation: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """log π(a | s) and the entropy of π(· | s), each [...]; 0 where actions do not count."""
+        return self.log_prob(observation, action), self._entropy(observation)
+
+    def expectation(self, observation: Tensor, of: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """E_π[of(a)] by one reparametrised sample, and the entropy; each [...]."""
+        mean = self.net(observation)
+        action = mean + self.bounded_log_std.exp() * torch.randn_like(mean)
+        # what changes nothing must not be learned from what a network thinks it changes
+        action = self.counting(observation, action - action.detach()) + action.detach()
+        return of(action), self._entropy(observation)
+
+    def _entropy(self, observation: Tensor) -> Tensor:
         entropy = (self.bounded_log_std + 0.5 * (1 + LOG_TAU)).sum().expand(observation.shape[:-1])
-        return self.log_prob(observation, action), self.counting(observation, entropy)
+        return self.counting(observation, entropy)
 
     @torch.no_grad()
     def keep_within_bounds(self) -> None:

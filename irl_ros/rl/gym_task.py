@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -25,24 +25,40 @@ PRACTICE_SEED = 7919
 PRACTICE_EPISODES = 32
 
 
+@dataclass(frozen=True)
+class Scaling:
+    """How observations are scaled: mean and standard deviation, each [O]."""
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, episodes: Sequence[GymStates]) -> Scaling:
+        """From first episodes: demonstrations, random ones. What comes after an episode's end has no part."""
+        seen = torch.cat([x.observation[~x.absorbing] for x in episodes])
+        spread = seen.std(0)
+        return cls(seen.mean(0), torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
+
+    def __call__(self, observation: Tensor) -> Tensor:
+        """Scaled and clipped, [..., O]."""
+        return ((observation - self.mean) / self.std).clamp(-FARTHEST, FARTHEST)
+
+
 class GymTask:
     """Episodes of fixed length in a Gymnasium environment. A `Task`.
 
-    Observations are [scaled o, absorbing, 2 t/T − 1]: at a fixed horizon what is still to come depends on the time
-    left. Features are [scaled o, absorbing]: a reward is the same at all times.
+    Observations are [scaled o, absorbing, 2 t/T − 1]: at a fixed horizon what is still to come depends on
+    the time left. Features are [scaled o, absorbing]: a reward is the same at all times.
 
     Args:
         world: where.
-        first: episodes (demonstrations, first random ones) whose mean and standard deviation scale o for good.
-        tells_reward: rollouts show the environment's reward (to train an expert); without, it is NaN in them.
+        scaling: of o, frozen.
+        tells_reward: rollouts show the environment's reward (to train an expert); else it is NaN in them.
     """
 
-    def __init__(self, world: GymWorld, first: Sequence[GymStates], tells_reward: bool = False) -> None:
-        self.world, self.tells_reward, self.device = world, tells_reward, world.device
-        seen = torch.cat([x.observation[~x.absorbing] for x in first])
-        spread = seen.std(0)
-        self.mean = seen.mean(0)
-        self.std = torch.where(spread > 1e-6, spread, torch.ones_like(spread))
+    def __init__(self, world: GymWorld, scaling: Scaling, tells_reward: bool = False) -> None:
+        self.world, self.scaling, self.tells_reward = world, scaling, tells_reward
+        self.device = world.device
         self.observation_size, self.feature_size = world.observation_size + 2, world.observation_size + 1
         self.action_size = world.action_size
 
@@ -62,8 +78,7 @@ class GymTask:
 
     def features(self, states: GymStates) -> Tensor:
         """What a reward sees, [..., O + 1]."""
-        scaled = ((states.observation - self.mean) / self.std).clamp(-FARTHEST, FARTHEST)
-        return torch.cat((scaled, states.absorbing[..., None].float()), -1)
+        return torch.cat((self.scaling(states.observation), states.absorbing[..., None].float()), -1)
 
     def trajectories(self, states: GymStates, actions: Tensor) -> Trajectories:
         """Episodes [N, T + 1] and actions [N, T, A] as this task's algorithms see them."""
@@ -110,5 +125,5 @@ class GymTask:
 
 
 def true_reward(states: GymStates) -> Tensor:
-    """The environment's own reward of steps that begin in `states` [..., T], for the training of an expert."""
+    """The environment's own reward of steps that begin in `states` [..., T]: what an expert learns from."""
     return states.reward

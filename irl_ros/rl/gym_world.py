@@ -23,7 +23,7 @@ class GymStates(TensorBatch):
     """States of N episodes at T + 1 times (any leading shape).
 
     Attributes:
-        observation: as the environment gives it, flattened, [N, T + 1, O]; that of the end where it has ended.
+        observation: as the environment gives it, flattened, [N, T + 1, O]; after an end, that of the end.
         absorbing: the episode has ended, bool [N, T + 1]. Nothing changes any more and nothing is paid.
         phase: t / T, [N, T + 1].
         reward: the environment's own, for the step that begins here, [N, T + 1]; 0 at time T.
@@ -45,8 +45,8 @@ class GymWorld:
     An episode that ends earlier goes on in an absorbing state (Kostrikov et al. 2019, §4.2): were it cut, its
     length alone would tell an expert from a learner, and any positive reward would pay for staying alive.
 
-    Actions are [N, A] in ±1 for continuous ones, scaled to the bounds of the environment and clipped (as they are
-    where it has no bounds), and one-hot for discrete ones.
+    Actions are [N, A] in ±1 for continuous ones, scaled to the bounds of the environment and clipped (as they
+    are where it has no bounds), and one-hot for discrete ones.
 
     Args:
         env: id of a registered environment, "module:Name-v0" to import its module first.

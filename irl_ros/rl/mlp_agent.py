@@ -37,8 +37,8 @@ class MlpAgent(nn.Module):
         observation_size: D.
         outputs: of the network.
         settings: see AgentSettings.
-        idle: index of the observation's entry that is > 0 where actions no longer do anything; log π and entropy
-            are 0 there. None: actions always count.
+        idle: index of the observation's entry that is > 0 where actions no longer do anything; log π and
+            entropy are 0 there. None: actions always count.
     """
 
     kind: str
@@ -52,10 +52,12 @@ class MlpAgent(nn.Module):
         self.net = mlp([observation_size, *settings.hidden, outputs], last_gain=0.01)
 
     def counting(self, observation: Tensor, value: Tensor) -> Tensor:
-        """`value` [...] where actions count, 0 where they do not; observation [..., D]."""
+        """`value` [...] or [..., A] where actions count, 0 where they do not; observation [..., D]."""
         if self.idle is None:
             return value
-        return torch.where(observation[..., self.idle] > 0, torch.zeros_like(value), value)
+        idle = observation[..., self.idle] > 0
+        idle = idle if idle.ndim == value.ndim else idle[..., None]
+        return torch.where(idle, torch.zeros_like(value), value)
 
     def keep_within_bounds(self) -> None:
         """For after a gradient step: nothing to bring back, unless an agent has bounds."""

@@ -1,0 +1,108 @@
+"""The algorithms on other people's tasks: `irl-ros bench`, for Gymnasium environments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from irl_ros.errors import InputError, unknown_name
+from irl_ros.evaluation.bench_cell import EVALUATION_EPISODES, BenchCell, hash_of, mean_return
+from irl_ros.evaluation.bench_expert import demonstrate, load_expert, stated_return, train_expert
+from irl_ros.evaluation.bench_settings import BenchSettings, bench_settings, settings_of
+from irl_ros.irl.algorithms import ALGORITHMS
+from irl_ros.rl.gym_world import GymWorld
+from irl_ros.settings import as_dict
+
+
+def bench(
+    env: str,
+    out: str | Path,
+    algos: Sequence[str] = ("bc", "airl"),
+    seeds: int = 3,
+    demos: int = 50,
+    horizon: int | None = None,
+    expert: str | Path | None = None,
+    expert_return: float | None = None,
+    seed: int = 0,
+    config: str | Path | None = None,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Make an expert, let it demonstrate, let every algorithm learn from that with every seed.
+
+    What is in `out` already is not made again; what was stopped goes on.
+
+    Args:
+        env: id of a Gymnasium environment.
+        out: folder of the bench.
+        algos: of ALGORITHMS.
+        seeds: how many learning seeds: 0, 1, ….
+        demos: episodes the expert demonstrates.
+        horizon: steps of every episode; default: the environment's own limit.
+        expert: folder of an expert made earlier; default: one is made in `out`.
+        expert_return: mean return at which the training of the expert ends; default: what is known of `env`,
+            else all its rounds are taken.
+        seed: of the expert and its demonstrations.
+        config: YAML with keys of BenchSettings, in place of those of config/bench.yaml.
+        overrides: `key=value` on top.
+
+    Returns:
+        The figures, ready for JSON: see `bench_table.bench_table`.
+
+    Raises:
+        InputError: something given is wrong; nothing was written.
+        RuntimeError: the expert did not reach its return.
+    """
+    for algo in algos:
+        if algo not in ALGORITHMS:
+            raise InputError("--algo", *unknown_name("algorithm", algo, ALGORITHMS))
+    settings, world, out = bench_settings(config, overrides), GymWorld(env, horizon), Path(out)
+    if out.exists() and not out.is_dir():
+        raise InputError(out, "is not a folder", "choose another --out")
+    torch.set_num_threads(settings.trainer.threads)
+    goal = stated_return(world, expert_return)
+    if expert is None:
+        folder = out / f"expert-{hash_of(_expert_key(world, goal, settings, seed))}"
+        if not (folder / "policy.yaml").is_file():
+            print(f"expert for {env}, to a return of {'its best' if goal is None else goal}: {folder}")
+            train_expert(world, folder, goal, settings, seed)
+    else:
+        folder = Path(expert)
+    task, agent = load_expert(folder, world)
+    shown = demonstrate(folder, world, demos, seed)
+    torch.manual_seed(seed)
+    figures: dict[str, Any] = {
+        "env": env,
+        "horizon": world.horizon,
+        "demos": demos,
+        "seeds": seeds,
+        "episodes": EVALUATION_EPISODES,
+        "expert": mean_return(task, agent),
+        "demonstrations": float(shown.returns.mean()),
+        "random": mean_return(task, None),
+        "settings": {a: settings_of(settings, a) for a in algos},
+    }
+    print(f"settings of every seed:\n{yaml.safe_dump(figures['settings'], default_flow_style=None)}")
+    figures["cells"] = []
+    for algo in algos:
+        for k in range(seeds):
+            cell = BenchCell(algo, k, world, shown, settings, out)
+            print(f"{algo}, seed {k}: {cell.folder}", flush=True)
+            figures["cells"].append(cell.result())
+            (out / "bench.json").write_text(json.dumps(figures, indent=1) + "\n")
+    return figures
+
+
+def _expert_key(world: GymWorld, goal: float | None, settings: BenchSettings, seed: int) -> dict[str, Any]:
+    return {
+        "env": world.name,
+        "horizon": world.horizon,
+        "goal": goal,
+        "seed": seed,
+        "expert": as_dict(settings.expert),
+        "agent": as_dict(settings.agent),
+    }
