@@ -48,7 +48,7 @@ def write_reward_figure(recovery: Recovery, path: Path) -> None:
         profile.set_title("The same over its distance", pad=18)
         returns.set_title("Return of each throw", pad=18)
         try:
-            figure.savefig(path, dpi=110, metadata={"Software": None})
+            figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
         except OSError as error:
             raise InputError(path, f"cannot be written ({error.strerror})", "choose another --out") from None
 

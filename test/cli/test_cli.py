@@ -13,7 +13,7 @@ import pytest
 
 from irl_ros import cli
 
-VERBS = ("demo", "record", "demos", "learn", "evaluate", "transfer", "report")
+VERBS = ("demo", "record", "demos", "learn", "evaluate", "transfer", "reward", "report")
 SAMPLE = Path(__file__).parents[1] / "data" / "sample_throws"
 
 
@@ -76,6 +76,8 @@ MISTAKES = [
     (["evaluate", "{tmp}/empty"], "holds no policy.yaml"),
     (["evaluate", "{tmp}/empty", "--json", "{tmp}/none/x.json"], "there is no folder"),
     (["transfer", "{tmp}/nowhere", "--world", "weak_wrist", "--out", "{tmp}/run"], "nowhere"),
+    (["reward", "{tmp}/nowhere"], "nowhere"),
+    (["reward", "{tmp}/empty", "--json", "{tmp}/none/x.json"], "there is no folder"),
     (["report", "{tmp}/nowhere"], "nowhere"),
 ]
 
