@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "learn": "; --resume goes on",
             "transfer": "; --resume goes on",
             "compare": "; the same command goes on",
+            "bench": "; the same command goes on",
         }
         return _complain(f"\n{name}: stopped{cures.get(options.verb, '')}", STOPPED)
     except BrokenPipeError:
@@ -75,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
         _add_transfer,
         _add_reward,
         _add_compare,
+        _add_bench,
         _add_report,
     ):
         add(verbs)
@@ -311,6 +313,55 @@ def _compare(o: argparse.Namespace) -> None:
     if failed := found.failures():
         print(f"{len(failed)} cells failed: compare.md says why; --retry makes them again")
     print(f"{o.out / 'compare.html'} shows what was found")
+
+
+def _add_bench(verbs: Any) -> None:
+    example = "--env Pendulum-v1 --algo bc,airl --seeds 3 --out runs/bench"
+    p = _verb(
+        verbs, "bench", _bench, "the algorithms on a Gymnasium environment, beside published figures", example
+    )
+    p.add_argument("--env", required=True, help="id of an environment with vectors as observations")
+    p.add_argument("--algo", type=_list, default=["bc", "airl"], metavar="A,B,…", help="algorithms (bc,airl)")
+    p.add_argument("--seeds", type=_count, default=3, help="how many, from 0 on (%(default)s)")
+    p.add_argument("--demos", type=_count, default=50, help="episodes the expert shows (%(default)s)")
+    p.add_argument("--horizon", type=_count, help="steps of every episode (the environment's own limit)")
+    p.add_argument(
+        "--expert", type=Path, metavar="DIR", help="an expert-… folder of an earlier bench (one is made)"
+    )
+    p.add_argument(
+        "--expert-return",
+        type=float,
+        metavar="R",
+        help="what the expert has to earn (what is known to be good)",
+    )
+    p.add_argument("--out", type=Path, default=Path("runs/bench"), help="keeps what was made (%(default)s)")
+    p.add_argument("--seed", type=_natural, default=0, help="of the expert and what it shows (%(default)s)")
+    p.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
+    p.add_argument("--config", type=Path, help="YAML of settings, in place of those of config/bench.yaml")
+    _add_set(p)
+
+
+def _bench(o: argparse.Namespace) -> None:
+    _check_folder("--json", o.json)
+    from irl_ros.evaluation.bench import bench
+    from irl_ros.evaluation.bench_table import bench_rows, bench_table
+
+    names = (
+        "env",
+        "out",
+        "seeds",
+        "demos",
+        "horizon",
+        "expert",
+        "expert_return",
+        "seed",
+        "config",
+        "overrides",
+    )
+    figures = bench(algos=o.algo, **{key: getattr(o, key) for key in names})
+    print(f"\n{bench_table(figures)}")
+    if o.json:
+        o.json.write_text(json.dumps({**figures, "rows": bench_rows(figures)}, indent=2) + "\n")
 
 
 def _add_reward(verbs: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def bench(
 
     Args:
         env: id of a Gymnasium environment.
-        out: folder of the bench.
+        out: folder of the bench; every environment and horizon has a folder of its own in it.
         algos: of ALGORITHMS.
         seeds: how many learning seeds: 0, 1, ….
         demos: episodes the expert demonstrates.
@@ -60,9 +61,10 @@ def bench(
     for algo in algos:
         if algo not in ALGORITHMS:
             raise InputError("--algo", *unknown_name("algorithm", algo, ALGORITHMS))
-    settings, world, out = bench_settings(config, overrides), GymWorld(env, horizon), Path(out)
-    if out.exists() and not out.is_dir():
+    settings, world = bench_settings(config, overrides), GymWorld(env, horizon)
+    if Path(out).exists() and not Path(out).is_dir():
         raise InputError(out, "is not a folder", "choose another --out")
+    out = Path(out) / f"{re.sub('[^A-Za-z0-9.-]', '_', env)}-{world.horizon}"
     torch.set_num_threads(settings.trainer.threads)
     goal = stated_return(world, expert_return)
     if expert is None:
@@ -84,10 +86,10 @@ def bench(
         "expert": mean_return(task, agent),
         "demonstrations": float(shown.returns.mean()),
         "random": mean_return(task, None),
-        "settings": {a: settings_of(settings, a) for a in algos},
+        "settings": {k: v for a in algos for k, v in settings_of(settings, a).items()},
+        "cells": [],
     }
     print(f"settings of every seed:\n{yaml.safe_dump(figures['settings'], default_flow_style=None)}")
-    figures["cells"] = []
     for algo in algos:
         for k in range(seeds):
             cell = BenchCell(algo, k, world, shown, settings, out)
