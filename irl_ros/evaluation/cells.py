@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from irl_ros.evaluation.evaluate import evaluate
+from irl_ros.evaluation.reward_recovery import recover
 from irl_ros.irl.learn import learn
 from irl_ros.irl.run_directory import read_metrics
 from irl_ros.irl.transfer import transfer
@@ -207,8 +208,13 @@ def _evaluate(run: Path, **how: Any) -> dict[str, Any]:
     return evaluate(run, **how)
 
 
+def _reward(run: Path, throws: int) -> dict[str, Any]:
+    return recover(run, throws=throws).figures
+
+
 STAGES: dict[str, Callable[..., dict[str, Any]]] = {
     "learn": _learn,
     "evaluate": _evaluate,
     "transfer": _transfer,
+    "reward": _reward,
 }

@@ -22,6 +22,8 @@ from irl_ros.evaluation.evaluate import EVALUATION_SEED, figures_of
 from irl_ros.evaluation.grid import RECORDED, Grid, Source, sources_of
 from irl_ros.irl.run_directory import choose_device
 
+REWARD_THROWS = 600
+"""Throws over which the learned reward is compared with the true one."""
 REFRESH = 300.0
 """Seconds between two writings of the tables while cells are being made."""
 
@@ -146,6 +148,8 @@ class _Plan:
         place = Place(algo, source.operator, count, seed, self.world.name)
         cell = self._add("learn", place, key | {"device": self.device}, how)
         self._evaluation(cell, place, self.grid.world, self.grid.sim)
+        about = {"run": cell.hash, "throws": REWARD_THROWS, "seed": EVALUATION_SEED}
+        self._add("reward", place, about, {"throws": REWARD_THROWS}, (cell,), cell, needs_reward=True)
         return cell
 
     def _yardsticks(self, seed: int, learned: Cell) -> dict[str, Cell]:

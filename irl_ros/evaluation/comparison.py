@@ -12,6 +12,15 @@ from irl_ros.evaluation.statistics import Interval, aggregate, probability_of_im
 
 TRUE_REWARD = "true reward"
 HITS = ("hit_10cm", "hit_5cm")
+REWARD_FIGURES = {
+    "Pearson, returns": ("pearson.return", False),
+    "Pearson, steps": ("pearson.step", False),
+    "Spearman, returns": ("spearman.return", False),
+    "EPIC, steps": ("epic.step", True),
+    "DARD, steps": ("dard.step", True),
+    "STARC, steps": ("starc.step", True),
+}
+"""Title → (figure of `reward_recovery.recover`, lower is better)."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +142,9 @@ class Comparison:
         world: str | None = None,
         lower_is_better: bool = False,
     ) -> Score:
-        """A figure over seeds, infinite for a run that is done without one: it never got there."""
+        """A figure over seeds; of a run that is done without one, infinitely bad: it never got there."""
         asked = (algo, operator, demos, start)
+        never = math.inf if lower_is_better else -math.inf
         values: dict[int, float] = {}
         failed: list[int] = []
         missing: list[int] = []
@@ -148,7 +158,7 @@ class Comparison:
             result = self.result(cell)
             if result.status == DONE:
                 value = _at(result.figures or {}, figure)
-                values[p.seed] = math.inf if value is None else float(value)
+                values[p.seed] = never if value is None else float(value)
             elif result.status == NO_REWARD:
                 notes.append(NO_REWARD)
             else:
@@ -168,6 +178,10 @@ class Comparison:
             return Score({}, found.failed, found.missing, True, "no rounds")
         return found
 
+    def reward(self, algo: str, operator: str, demos: int, figure: str, lower_is_better: bool) -> Score:
+        """A figure of REWARD_FIGURES."""
+        return self.score("reward", figure, algo, operator, demos, lower_is_better=lower_is_better)
+
     def transferred(
         self, algo: str, operator: str, demos: int, world: str, start: str, figure: str = "hit_10cm"
     ) -> Score:
@@ -185,8 +199,9 @@ class Comparison:
         learned = self.transferred(algo, operator, demos, world, start, figure)
         true = self.yardstick(world, figure).values
         values = {s: v / true[s] for s, v in learned.values.items() if true.get(s)}
-        missing = tuple(s for s in learned.values if s not in values)
-        return Score(values, learned.failed, learned.missing + missing, False, learned.note)
+        missing = tuple(s for s in learned.values if s not in true)
+        note = learned.note or ("the true reward hits nothing" if not values and learned.values else "")
+        return Score(values, learned.failed, learned.missing + missing, False, note)
 
     def improvement(self, algo: str, over: str, figure: str) -> Interval | None:
         """How likely a run of `algo` throws better than one of `over`, over all schools."""
@@ -210,6 +225,7 @@ class Comparison:
             "tables": {
                 "learning": self._learning(),
                 "transfer": self._transfer(),
+                "reward": self._rewards(),
                 "improvement": self._improvement(),
             },
             "cells": [self._cell(c) for c in self.cells],
@@ -245,6 +261,19 @@ class Comparison:
                     row |= {f"ratio_{f.removeprefix('hit_')}": self.ratio(*where, f).plain() for f in HITS}
                 rows.append(row)
         return rows
+
+    def _rewards(self) -> list[dict[str, Any]]:
+        return [
+            {
+                **_named(algo, operator, demos),
+                **{
+                    f: self.reward(algo, operator, demos, f, lower).plain()
+                    for f, lower in REWARD_FIGURES.values()
+                },
+            }
+            for operator, demos in self.schools
+            for algo in self.algos
+        ]
 
     def _improvement(self) -> list[dict[str, Any]]:
         return [

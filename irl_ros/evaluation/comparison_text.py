@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from irl_ros.evaluation.cells import BLOCKED
-from irl_ros.evaluation.comparison import HITS, Comparison, Score
+from irl_ros.evaluation.comparison import HITS, REWARD_FIGURES, Comparison, Score
 
 STARTS = {"old": "old policy, unchanged", "fresh": "fresh start", "warm": "warm start"}
 EXPLANATION = (
@@ -105,8 +105,21 @@ def transfers(c: Comparison) -> str:
 
 
 def rewards(c: Comparison) -> str:
-    """Distances of the learned reward from the true one."""
-    return ""
+    """How near the learned reward is to the true one."""
+    if not any(cell.stage == "reward" for cell in c.cells):
+        return ""
+    parts = [
+        "## The learned reward against the true one",
+        "Over throws of all kinds (`irl-ros reward`). Correlations: 1 is best. Distances: 0 is best.",
+    ]
+    head = ["", *(column for name in REWARD_FIGURES for column in (name, "worst"))]
+    for operator, demos in c.schools:
+        rows = []
+        for algo in c.algos:
+            scores = [c.reward(algo, operator, demos, *how) for how in REWARD_FIGURES.values()]
+            rows.append([algo, *(cell for score in scores for cell in with_worst(score, fine))])
+        parts += [f"### {school(operator, demos)}", grid(head, rows)]
+    return "\n\n".join(parts)
 
 
 def improvement(c: Comparison) -> str:
@@ -207,6 +220,10 @@ def percent(value: float) -> str:
 
 def share(value: float) -> str:
     return f"{value:.2f}"
+
+
+def fine(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "undefined"
 
 
 def thousands(value: float) -> str:

@@ -61,6 +61,8 @@ summary { cursor: pointer; font-weight: 600; padding: 0.35rem 0; }
 pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace;
   font-size: 0.86em; background: var(--card); border: 1px solid var(--line); border-radius: 10px;
   padding: 0.7rem 0.9rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+.wide { overflow-x: auto; }
+.wide td, .wide th { white-space: nowrap; }
 svg text { font-family: inherit; }
 @media (max-width: 640px) { main { padding-top: 1.5rem; } .card { padding: 0.85rem 0.8rem; }
   .film { grid-template-columns: repeat(3, 1fr); } .big { font-size: 2.4rem; } }
