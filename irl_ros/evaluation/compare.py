@@ -49,7 +49,7 @@ def compare(grid: Grid, out: str | Path, jobs: int = 1, retry: bool = False, com
     if out.is_file():
         raise InputError(out, "is a file", "choose another --out")
     sources = sources_of(grid, out)
-    cells = _Plan(grid, out, sources).cells
+    cells = Plan(grid, out, sources).cells
     comparison = Comparison(cells, _people(sources), _title(grid, jobs, command))
     print(f"{len(cells)} cells in {out}: {', '.join(grid.seeds_of)}", flush=True)
     written = time.monotonic()
@@ -106,7 +106,7 @@ def _people(sources: Mapping[tuple[str, int], Source]) -> list[dict[str, Any]]:
 # --- cells ---
 
 
-class _Plan:
+class Plan:
     """The cells of a grid, in the order they are made: seed by seed, so that a table that is stopped is whole
     for fewer seeds.
     """

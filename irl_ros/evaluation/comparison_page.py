@@ -71,7 +71,7 @@ def _learning(c: Comparison) -> list[str]:
         for figure, near in CENTIMETRES.items():
             own = sum(p[figure] for p in people) / max(len(people), 1)
             score = partial(c.hits, operator=operator, demos=demos, figure=figure)
-            how: dict[str, Any] = {"reference": 100 * own, "limits": (0, 100)}
+            how: dict[str, Any] = {"reference": 100 * own, "ceiling": 100.0}
             cards.append(_intervals(c, f"Within {near}", score, "hits, %", 100.0, **how))
         words = READING + "Dotted: the demonstrators' own throws."
         found.append(section(text.school(operator, demos).capitalize(), words, grid("two", cards)))
@@ -117,7 +117,7 @@ def _rewards(c: Comparison) -> str:
     for name, (figure, lower) in REWARD_FIGURES.items():
         score = partial(c.reward, operator=operator, demos=demos, figure=figure, lower_is_better=lower)
         unit = "0 same, 0.71 unrelated, 1 opposite" if lower else "correlation"
-        cards.append(_intervals(c, name, score, unit))
+        cards.append(_intervals(c, name, score, unit, ceiling=1.0))
     words = f"The learned reward against the true one over throws of all kinds: {text.school(*c.schools[0])}."
     return section("How near the reward is", escape(words), grid("two", cards))
 

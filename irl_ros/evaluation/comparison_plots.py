@@ -26,7 +26,7 @@ def intervals_figure(
     unit: str,
     scale: float = 1.0,
     reference: float | None = None,
-    limits: tuple[float, float] | None = None,
+    ceiling: float = math.inf,
 ) -> str:
     """Interquartile mean and interval of each algorithm, a dot for each seed, the worst one by name.
 
@@ -36,7 +36,7 @@ def intervals_figure(
         unit: of the axis.
         scale: from figures to that unit.
         reference: where a dotted line is drawn, in that unit.
-        limits: of the axis; default: what fits.
+        ceiling: nothing can be beyond it, in that unit.
 
     Returns:
         "" where no algorithm has a run.
@@ -44,8 +44,9 @@ def intervals_figure(
     finite = [scale * v for s in scores.values() for v in s.values.values() if math.isfinite(v)]
     if not finite:
         return ""
-    spread = (max(finite) - min(finite)) or 1.0
-    low, high = limits or (min([*finite, reference or math.inf]) - 0.08 * spread, max(finite) + 0.12 * spread)
+    shown = [*finite, *([] if reference is None else [reference])]
+    spread = (max(shown) - min(shown)) or 0.1 * abs(max(shown)) or 0.1
+    low, high = min(shown) - 0.08 * spread, min(max(shown) + 0.12 * spread, ceiling)
     with drawing(400, 58 + ROW * len(scores), 11) as (figure, axes):
         if reference is not None:
             axes.axvline(reference, color=PALETTE.ink, linewidth=1.2, linestyle=(0, (1, 2)))

@@ -191,7 +191,9 @@ def with_worst(score: Score, text: Callable[[float], str]) -> list[str]:
         if score.failed:
             return ["failed", f"seed {score.failed[0]}: failed"]
         return [score.note or ("open" if score.missing else "–"), ""]
-    body = text(i.value) if len(score.values) == 1 else f"{text(i.value)} [{text(i.low)}, {text(i.high)}]"
+    body = text(i.value)
+    if i.low < i.high:
+        body += f" [{text(i.low)}, {text(i.high)}]"
     if score.lower_is_better and score.reached < len(score.values):
         body += f" ({score.reached}/{len(score.values)} get there)"
     if score.failed:
