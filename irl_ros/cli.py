@@ -346,19 +346,9 @@ def _bench(o: argparse.Namespace) -> None:
     from irl_ros.evaluation.bench import bench
     from irl_ros.evaluation.bench_table import bench_rows, bench_table
 
-    names = (
-        "env",
-        "out",
-        "seeds",
-        "demos",
-        "horizon",
-        "expert",
-        "expert_return",
-        "seed",
-        "config",
-        "overrides",
-    )
-    figures = bench(algos=o.algo, **{key: getattr(o, key) for key in names})
+    names = ["env", "out", "seeds", "demos", "horizon", "expert", "expert_return", "seed"]
+    asked = {key: getattr(o, key) for key in [*names, "config", "overrides"]}
+    figures = bench(algos=o.algo, **asked)
     print(f"\n{bench_table(figures)}")
     if o.json:
         o.json.write_text(json.dumps({**figures, "rows": bench_rows(figures)}, indent=2) + "\n")
