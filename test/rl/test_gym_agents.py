@@ -1,4 +1,4 @@
-"""Agents of Gymnasium tasks against torch.distributions; where actions do not count, they count for nothing."""
+"""Agents of Gymnasium tasks against torch.distributions; after an end actions count for nothing."""
 
 from __future__ import annotations
 

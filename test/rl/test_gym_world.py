@@ -1,4 +1,4 @@
-"""Gymnasium environments as worlds of equal episodes: same steps as by hand, ends that absorb, one-line faults."""
+"""Gymnasium environments as worlds of equal episodes: same steps as by hand, ends that absorb, faults."""
 
 from __future__ import annotations
 
