@@ -25,6 +25,8 @@ import torch
 from irl_ros.evaluation.cells import BLOCKED, DONE, FAILED, NO_REWARD, Cell, Result
 from irl_ros.irl.run_directory import read_metrics
 
+PRELOADED = [__name__, "torch._dynamo"]
+"""Imported once and not in every process; the second would be with the first optimiser, in seconds."""
 HEARTBEAT = 60.0
 """Seconds between two lines about what is running, where nobody looks at a terminal."""
 
@@ -71,7 +73,7 @@ class CellRunner:
             KeyboardInterrupt: stopped; what was being made goes on from its last checkpoint next time.
         """
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
+        context.set_forkserver_preload(PRELOADED)
         running: list[_Running] = []
         progress = _Progress(self)
         try:
