@@ -7,11 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from irl_ros.irl.airl import AIRL, AIRLSettings
+from irl_ros.irl.gail import GAIL, GAILSettings
+from irl_ros.irl.gan_gcl import GANGCL, GANGCLSettings
+from irl_ros.irl.sac_airl import SACAIRL, SACAIRLSettings
 
 GAMES: dict[str, Callable[..., Any]] = {
     "airl": AIRL,
+    "gail": GAIL,
+    "gan_gcl": GANGCL,
+    "sac_airl": SACAIRL,
 }
-"""Name → class, made as X(task, demonstrations, policy, reward, settings): see `irl.trainer.Algorithm`."""
+"""Name → class, made as X(task, demonstrations, policy, reward, settings): see `irl.trainer.Algorithm`.
+
+What a class or an object may say beside that: `polishes = False`, its policy is not optimised further on its
+frozen reward; `learns_reward = False`, it leaves none."""
 ALGORITHMS = (*GAMES, "bc")
 
 
@@ -20,3 +29,6 @@ class AlgorithmSettings:
     """A field an algorithm, of its name; each has `iterations` (rounds) and `episodes` (made in a round)."""
 
     airl: AIRLSettings = field(default_factory=AIRLSettings)
+    gail: GAILSettings = field(default_factory=GAILSettings)
+    gan_gcl: GANGCLSettings = field(default_factory=GANGCLSettings)
+    sac_airl: SACAIRLSettings = field(default_factory=SACAIRLSettings)

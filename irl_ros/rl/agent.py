@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -21,6 +22,16 @@ class Agent(Protocol):
 
     def log_prob_entropy(self, observation: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """log π(a | s) and the entropy of π(· | s), each [...]."""
+
+    def expectation(self, observation: Tensor, of: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """E_π[of(a)] and the entropy of π(· | s), each [...], with gradients into the policy.
+
+        One reparametrised sample of what is continuous in an action, an exact sum over what is discrete.
+
+        Args:
+            observation: [..., D].
+            of: actions [..., A] → [...]; called with actions that may have further leading dimensions.
+        """
 
     def jitter(self, action: Tensor) -> Tensor:
         """The action [..., A] with the policy's own exploration noise added, where it has any."""

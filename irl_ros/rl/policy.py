@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,11 +119,24 @@ class Policy(nn.Module):
         """log π(a | s) and the entropy of π(· | s), each [...]."""
         mean, log_std, logit = self.distribution(observation)
         held = observation[..., HELD] > 0
+        return self._log_prob(mean, log_std, logit, action, held), self._entropy(log_std, logit, held)
+
+    def expectation(self, observation: Tensor, of: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """E_π[of(a)], exact over the release, one sample of the velocities; and the entropy. Each [...]."""
+        mean, log_std, logit = self.distribution(observation)
+        held = observation[..., HELD] > 0
+        velocities = mean + log_std.exp() * torch.randn_like(mean)
+        # a release that changes nothing must not be learned from what a network thinks it changes
+        p = torch.sigmoid(torch.where(held, logit, logit.detach()))
+        sign = torch.ones_like(logit)[..., None]
+        kept, released = of(torch.stack([torch.cat((velocities, x), -1) for x in (-sign, sign)]))
+        return (1 - p) * kept + p * released, self._entropy(log_std, logit, held)
+
+    @staticmethod
+    def _entropy(log_std: Tensor, logit: Tensor, held: Tensor) -> Tensor:
         gaussian = (log_std + 0.5 * (1 + LOG_TAU)).sum(-1)
-        p = torch.sigmoid(logit)
-        bernoulli = functional.softplus(logit) - p * logit
-        entropy = gaussian + torch.where(held, bernoulli, torch.zeros_like(bernoulli))
-        return self._log_prob(mean, log_std, logit, action, held), entropy
+        bernoulli = functional.softplus(logit) - torch.sigmoid(logit) * logit
+        return gaussian + torch.where(held, bernoulli, torch.zeros_like(bernoulli))
 
     @staticmethod
     def _log_prob(mean: Tensor, log_std: Tensor, logit: Tensor, action: Tensor, held: Tensor) -> Tensor:
