@@ -18,6 +18,7 @@ from irl_ros.errors import InputError
 from irl_ros.evaluation.coverage import NEVER, THROWERS, Coverage, cover
 from irl_ros.evaluation.reward_phases import PHASES, closest_increasing, compare_phases, phases_of
 from irl_ros.evaluation.reward_recovery import FIGURES, GAMMA, Recovery, compare, recover, table
+from irl_ros.rewards.distances import pearson, pearson_distance
 from irl_ros.rewards.distances.throws import side_by_side
 from irl_ros.rewards.true_reward import TrueReward
 from irl_ros.rl.policy import Policy
@@ -41,8 +42,7 @@ def figures(bend: Bend, coverage: Coverage, world: World) -> dict:
     """Of the true reward, bent, against itself."""
     true = TrueReward(world)
     both = side_by_side(lambda s, a: bend(true(s).double(), s), lambda s, a: true(s))
-    found, returns = compare(both, coverage, world, GAMMA, torch.Generator().manual_seed(1))
-    assert returns.shape == (60, 2)
+    found, _ = compare(both, coverage, world, GAMMA, torch.Generator().manual_seed(1))
     return found
 
 
@@ -83,6 +83,41 @@ def test_phases_that_are_weighed_wrongly_are_named(covered: Coverage, world: Wor
         assert part["pearson"] == pytest.approx(1.0)
         assert part["spread_learned"] == pytest.approx(factor * part["spread_true"])
     assert sum(found["phases"][name]["steps"] for name in PHASES) == 60 * world.horizon
+
+
+def test_returns_are_sums_over_the_episode(covered: Coverage, world: World) -> None:
+    """Plain ones for correlations; discounted ones of canonical rewards for distances. EPIC's are those of
+    the states entered, when a reward sees the state alone."""
+    true = TrueReward(world)
+    both = side_by_side(lambda s, a: s.landed.double() * torch.exp(true(s).double()), lambda s, a: true(s))
+    some = Coverage(covered.throws[slice(0, 40)], covered.thrower[:40])
+    found, returns = compare(both, some, world, 0.9, torch.Generator().manual_seed(1))
+    states = some.throws.states
+    learned, right = (both(states[:, :-1], some.throws.actions, states[:, 1:])[..., k].sum(1) for k in (0, 1))
+    torch.testing.assert_close(returns, torch.stack((learned, right), -1))
+    assert found["pearson"]["return"] == pytest.approx(pearson(learned, right))
+    entered = both(states[:, 1:], some.throws.actions, states[:, 1:])
+    total = sum(0.9**t * entered[:, t] for t in range(world.horizon))
+    assert found["epic"]["return"] == pytest.approx(pearson_distance(total[:, 0], total[:, 1]), abs=1e-5)
+    entered = entered.flatten(0, 1)
+    assert found["epic"]["step"] == pytest.approx(pearson_distance(entered[:, 0], entered[:, 1]), abs=1e-5)
+
+
+def test_subsets_are_of_their_own_throws(covered: Coverage, world: World) -> None:
+    true = TrueReward(world)
+    both = side_by_side(lambda s, a: s.landed.double() * torch.exp(true(s).double()), lambda s, a: true(s))
+    whole, _ = compare(both, covered, world, GAMMA, torch.Generator().manual_seed(1))
+    by = covered.by("any_time")
+    throws = dataclasses.replace(
+        covered.throws,
+        states=covered.throws.states[by],
+        actions=covered.throws.actions[by],
+        outcome=covered.throws.outcome[by],
+    )
+    alone, _ = compare(both, Coverage(throws, covered.thrower[by]), world, GAMMA)
+    for name in ("pearson", "spearman", "epic", "starc"):  # DARD's actions are other draws
+        assert whole["subsets"]["any_time"][name] == pytest.approx(alone[name], abs=1e-5)
+    assert whole["subsets"]["any_time"]["starc"] != whole["starc"]
 
 
 def test_constant_reward_has_no_correlation_and_is_half_from_everything(
