@@ -191,7 +191,7 @@ class GANGCL:
         policy_score, expert_score = self.score(rollout.trajectories), self.score(self.demonstrations)
         self.matched = s.stop_at_match and self.round >= s.least and policy_score >= expert_score
         figures |= {"reward_mean": policy_score, "reward_demonstrations": expert_score}
-        return figures | {"log_z": float(self.log_z)} | rollout.figures
+        return figures | {"log_z": float(self.log_z.detach())} | rollout.figures
 
     def g(self, episodes: Trajectories) -> Tensor:
         """g_ψ of every step of episodes or segments, [N, T]."""

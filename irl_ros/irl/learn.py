@@ -172,17 +172,18 @@ class _Job:
         if algo in GAMES:
             how = getattr(settings, algo)
             game = GAMES[algo](task, demonstrations, policy, reward, how)
-            polish = Reoptimisation(task, reward, policy, settings.polish)
-            stages = [
-                Stage("learning", game, how.iterations, how.episodes),
-                Stage("polish", polish, settings.polish.iterations, settings.polish.ppo.episodes),
-            ]
+            stages = [Stage("learning", game, how.iterations, how.episodes)]
+            # what a frozen discriminator says of a policy that it has not just learned to tell is no reward
+            if getattr(game, "polishes", True):
+                polish, p = Reoptimisation(task, reward, policy, settings.polish), settings.polish
+                stages.append(Stage("polish", polish, p.iterations, p.ppo.episodes))
             modules: dict[str, nn.Module] = {"reward": reward}
             trainer = Trainer(self.run, task, stages, modules, settings.trainer)
             if resume and not trainer.resume():
                 print("no checkpoint yet: starting again")
             trainer.fit()
-            reward.save(self.run.path)
+            if getattr(game, "learns_reward", True):
+                reward.save(self.run.path)
         policy.save(self.run.path)
 
 
