@@ -257,6 +257,14 @@ def _add_compare(verbs: Any) -> None:
         metavar="A,B,…",
         help="algorithms, all by default; airl:3 takes 3 seeds",
     )
+    p.add_argument(
+        "--variant",
+        dest="variants",
+        action="append",
+        default=[],
+        metavar="NAME=ALGO KEY=VALUE …",
+        help="a further row: an algorithm with other settings; may be repeated",
+    )
     p.add_argument("--seeds", type=_count, default=5, help="how many, from 0 on (%(default)s)")
     p.add_argument(
         "--demos", type=_counts, default=(), metavar="K,…", help="numbers of demonstrations (all, or 20)"
@@ -305,7 +313,7 @@ def _compare(o: argparse.Namespace) -> None:
     from irl_ros.evaluation.grid import Grid
 
     names = ("paths", "seeds", "demos", "operators", "world", "transfer_worlds", "starts", "transfer_demos")
-    asked = {k: getattr(o, k) for k in (*names, "throws", "sim", "device", "overrides")}
+    asked = {k: getattr(o, k) for k in (*names, "variants", "throws", "sim", "device", "overrides")}
     asked |= {"algos": o.algos} if o.algos else {}
     grid = Grid(**asked, transfer_overrides=o.transfer_set)
     found = compare(grid, o.out, o.jobs, o.retry, command=shlex.join(["irl-ros", *sys.argv[1:]]))

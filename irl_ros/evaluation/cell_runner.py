@@ -46,6 +46,7 @@ class CellRunner:
         jobs: how many at a time.
         retry: make cells again that have failed before.
         after: called with every cell that has just been made, and its result.
+        source: of the program, kept with every cell that is made.
     """
 
     def __init__(
@@ -54,8 +55,9 @@ class CellRunner:
         jobs: int = 1,
         retry: bool = False,
         after: Callable[[Cell, Result], None] = lambda cell, result: None,
+        source: str = "",
     ) -> None:
-        self.cells, self.jobs, self.after = cells, jobs, after
+        self.cells, self.jobs, self.after, self.source = cells, jobs, after, source
         self.results: dict[Cell, Result] = {}
         self.made: list[tuple[Cell, float]] = []
         for cell in cells:
@@ -81,7 +83,7 @@ class CellRunner:
                 for cell in self._ready(running):
                     if len(running) == self.jobs:
                         break
-                    running.append(_start(context, cell))
+                    running.append(_start(context, cell, self.source))
                 progress.show(running)
                 if running:
                     wait([r.process.sentinel for r in running], timeout=1.0)
@@ -116,9 +118,8 @@ class CellRunner:
             code = ended.process.exitcode
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             hint = " (out of memory?)" if code == -signal.SIGKILL else ""
-            result = Result(
-                FAILED, f"its process ended with {how}{hint}", None, time.monotonic() - ended.began
-            )
+            reason = f"its process ended with {how}{hint}"
+            result = Result(FAILED, reason, None, time.monotonic() - ended.began, self.source)
             ended.cell.keep(result)
         self.results[ended.cell] = result
         self.made.append((ended.cell, result.seconds))
@@ -164,16 +165,16 @@ def _kinds(cell: Cell) -> tuple[tuple[str, ...], ...]:
 # --- the process of a cell ---
 
 
-def _start(context: Any, cell: Cell) -> _Running:
+def _start(context: Any, cell: Cell, source: str) -> _Running:
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(cell, theirs))
+    process = context.Process(target=_work, args=(cell, theirs, source))
     process.start()
     theirs.close()
     process.lifeline = ours  # kept open as long as we live: its end tells the cell to end
     return _Running(cell, process, time.monotonic())
 
 
-def _work(cell: Cell, parent: Connection) -> None:
+def _work(cell: Cell, parent: Connection, source: str) -> None:
     """Make the cell and keep its result, or why there is none."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which tells us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -184,11 +185,11 @@ def _work(cell: Cell, parent: Connection) -> None:
     with _output_to(cell.file.with_suffix(".log")):
         try:
             figures = cell.make()
-            result = Result(DONE, "", figures, time.monotonic() - began)
+            result = Result(DONE, "", figures, time.monotonic() - began, source)
         except Exception as error:
             traceback.print_exc()
             reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            result = Result(FAILED, reason[:300], None, time.monotonic() - began)
+            result = Result(FAILED, reason[:300], None, time.monotonic() - began, source)
     cell.keep(result)
 
 

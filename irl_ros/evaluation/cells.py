@@ -60,12 +60,14 @@ class Result:
         reason: why it failed or is blocked, one line.
         figures: of a done cell.
         seconds: it took, cut short or not.
+        source: sha256 of the program that made it.
     """
 
     status: str
     reason: str = ""
     figures: dict[str, Any] | None = None
     seconds: float = 0.0
+    source: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +123,7 @@ class Cell:
         try:
             kept = json.loads(self.file.read_text())
             if kept["key"] == json.loads(json.dumps(self.key)):
-                return Result(kept["status"], kept["reason"], kept["figures"], kept["seconds"])
+                return Result(**{name: kept[name] for name in Result.__dataclass_fields__})
         except (OSError, ValueError, KeyError, TypeError):
             pass
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import os
 import platform
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import irl_ros
 from irl_ros import __version__
 from irl_ros.errors import InputError
 from irl_ros.evaluation.cell_runner import CellRunner
@@ -51,7 +53,7 @@ def compare(grid: Grid, out: str | Path, jobs: int = 1, retry: bool = False, com
     sources = sources_of(grid, out)
     cells = Plan(grid, out, sources).cells
     comparison = Comparison(cells, _people(sources), _title(grid, jobs, command))
-    print(f"{len(cells)} cells in {out}: {', '.join(grid.seeds_of)}", flush=True)
+    print(f"{len(cells)} cells in {out}: {', '.join(grid.contenders)}", flush=True)
     written = time.monotonic()
 
     def after(cell: Cell, result: Result) -> None:
@@ -60,7 +62,7 @@ def compare(grid: Grid, out: str | Path, jobs: int = 1, retry: bool = False, com
             write(comparison, out)
             written = time.monotonic()
 
-    runner = CellRunner(cells, jobs, retry, after)
+    runner = CellRunner(cells, jobs, retry, after, comparison.title["source"])
     comparison.results = runner.results
     try:
         runner.run()
@@ -91,7 +93,18 @@ def _title(grid: Grid, jobs: int, command: str) -> dict[str, Any]:
         "throws": grid.throws,
         "sim": grid.sim,
         "world": grid.places[grid.world].name,
+        "variants": list(grid.variants),
+        "source": source_sha256(),
     }
+
+
+def source_sha256() -> str:
+    """Of the package's Python files: the version says the same of a working copy from morning to night."""
+    root = Path(irl_ros.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _people(sources: Mapping[tuple[str, int], Source]) -> list[dict[str, Any]]:
@@ -117,8 +130,8 @@ class Plan:
         self.world = grid.places[grid.world]
         counts = sorted(grid.demos, reverse=True) or [len(next(iter(sources.values())).demonstrations)]
         again = grid.transfer_demos or counts[:1]
-        for seed in range(max(grid.seeds_of.values())):
-            algos = [a for a, n in grid.seeds_of.items() if seed < n]
+        for seed in range(grid.seeds_at_most):
+            algos = [name for name, c in grid.contenders.items() if seed < c.seeds]
             for operator in grid.people:
                 source = sources[operator, seed]
                 learned = {(a, k): self._learned(a, source, k, seed) for k in counts for a in algos}
@@ -129,23 +142,24 @@ class Plan:
                     if k in again:
                         self._transfers(cell, algo, seed, yardsticks)
 
-    def _learned(self, algo: str, source: Source, count: int, seed: int) -> Cell:
+    def _learned(self, name: str, source: Source, count: int, seed: int) -> Cell:
+        contender = self.grid.contenders[name]
         paths, demonstrations = source.choose(count, seed)
         key = {
-            "algo": algo,
-            "settings": self.grid.settings_of(algo),
+            "algo": contender.algo,
+            "settings": contender.settings,
             "demos": demonstrations.sha256,
             "seed": seed,
             "world": self.world.sha256,
         }
         how: dict[str, Any] = {
             "paths": paths,
-            "algo": algo,
+            "algo": contender.algo,
             "world": self.grid.world,
             "device": self.grid.device,
         }
-        how |= {"seed": seed, "overrides": list(self.grid.overrides)}
-        place = Place(algo, source.operator, count, seed, self.world.name)
+        how |= {"seed": seed, "overrides": list(contender.overrides)}
+        place = Place(name, source.operator, count, seed, self.world.name)
         cell = self._add("learn", place, key | {"device": self.device}, how)
         self._evaluation(cell, place, self.grid.world, self.grid.sim)
         about = {"run": cell.hash, "throws": REWARD_THROWS, "seed": EVALUATION_SEED}

@@ -126,6 +126,10 @@ class Comparison:
     def failures(self) -> list[tuple[Cell, Result]]:
         return [(c, self.result(c)) for c in self.cells if self.result(c).status == FAILED]
 
+    def sources(self) -> int:
+        """How many states of the program the cells are of."""
+        return len({r.source for r in self.results.values() if r.source})
+
     def done(self) -> int:
         return sum(self.result(c).status != OPEN for c in self.cells)
 
@@ -234,7 +238,14 @@ class Comparison:
     def _cell(self, cell: Cell) -> dict[str, Any]:
         r = self.result(cell)
         where = {"stage": cell.stage, **vars(cell.place), "status": r.status, "reason": r.reason}
-        return {**where, "figures": r.figures, "seconds": r.seconds, "run": str(cell.run), "key": cell.hash}
+        return {
+            **where,
+            "figures": r.figures,
+            "seconds": r.seconds,
+            "source": r.source,
+            "run": str(cell.run),
+            "key": cell.hash,
+        }
 
     def _learning(self) -> list[dict[str, Any]]:
         return [

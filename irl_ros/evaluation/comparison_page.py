@@ -145,7 +145,15 @@ def _profiles(c: Comparison) -> str:
 def _tables(c: Comparison) -> str:
     """The Markdown tables, folded."""
     folds = []
-    for part in (text.learning, text.transfers, text.rewards, text.improvement, text.by_seed, text.failures):
+    for part in (
+        text.learning,
+        text.sharpness,
+        text.transfers,
+        text.rewards,
+        text.improvement,
+        text.by_seed,
+        text.failures,
+    ):
         body = part(c)
         if body:
             title = body.splitlines()[0].lstrip("# ")

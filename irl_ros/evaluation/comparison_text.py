@@ -18,7 +18,16 @@ EXPLANATION = (
 
 def markdown(c: Comparison) -> str:
     """All tables."""
-    parts = [head(c), learning(c), transfers(c), rewards(c), improvement(c), by_seed(c), failures(c)]
+    parts = [
+        head(c),
+        learning(c),
+        sharpness(c),
+        transfers(c),
+        rewards(c),
+        improvement(c),
+        by_seed(c),
+        failures(c),
+    ]
     return "\n\n".join(p for p in parts if p) + "\n"
 
 
@@ -32,6 +41,11 @@ def head(c: Comparison) -> str:
         lines.append(f"**Not finished: {c.done()} of {len(c.cells)} cells.**")
     if failed := c.failures():
         lines.append(f"**{len(failed)} cells failed** (the last table says why).")
+    if c.sources() > 1:
+        lines.append(
+            f"Cells were made by {c.sources()} states of the source (compare.json tells which by which)."
+        )
+    lines += [f"`{variant}`." for variant in t["variants"]]
     return "\n\n".join([" ".join(x for x in lines if x), EXPLANATION])
 
 
@@ -65,6 +79,33 @@ def learning(c: Comparison) -> str:
         rates = ", ".join(f"{p['hit_10cm']:.0%} ({p['hit_5cm']:.0%})" for p in people)
         who = f"The demonstrators themselves, within 10 cm (5 cm): {rates}."
         parts += [f"### {school(operator, demos)}", grid(["", *columns], rows), who]
+    return "\n\n".join(parts)
+
+
+def sharpness(c: Comparison) -> str:
+    """How far from the target, and whether joints stayed inside their limits."""
+    columns = [
+        "median miss",
+        "worst",
+        "95 % of throws within",
+        "worst",
+        "limits left, steps",
+        "torque clipped",
+    ]
+    parts = [f"## Misses and limits ({c.title['throws']} throws, {c.title['sim']})"]
+    for operator, demos in c.schools:
+        rows = []
+        for algo in c.algos:
+            where = (algo, operator, demos)
+            row = [algo]
+            for figure in ("median_error_m", "p95_error_m"):
+                row += with_worst(c.score("evaluate", figure, *where, lower_is_better=True), centimetres)
+            left = c.score("evaluate", "limit_violations", *where).values.values()
+            clipped = c.score("evaluate", "torque_saturation", *where).values.values()
+            row.append(f"{sum(left):.0f}" if left else "–")
+            known = [v for v in clipped if math.isfinite(v)]
+            rows.append([*row, f"{sum(known) / len(known):.2%}" if known else "–"])
+        parts += [f"### {school(operator, demos)}", grid(["", *columns], rows)]
     return "\n\n".join(parts)
 
 
@@ -222,6 +263,10 @@ def percent(value: float) -> str:
 
 def share(value: float) -> str:
     return f"{value:.2f}"
+
+
+def centimetres(value: float) -> str:
+    return f"{100 * value:.1f} cm" if math.isfinite(value) else "not landed"
 
 
 def fine(value: float) -> str:

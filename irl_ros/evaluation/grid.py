@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,11 +31,31 @@ RECORDED = "bags"
 
 
 @dataclass(frozen=True)
+class Contender:
+    """A row of the tables.
+
+    Attributes:
+        name: of the row.
+        algo: which algorithm.
+        seeds: how many.
+        settings: all that make a difference to it.
+        overrides: `key=value` from the defaults to those.
+    """
+
+    name: str
+    algo: str
+    seeds: int
+    settings: Mapping[str, Any]
+    overrides: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Grid:
     """What is compared. Checked when made.
 
     Attributes:
         algos: names of ALGORITHMS, each with an optional ":N" for another number of seeds.
+        variants: further rows, "NAME=ALGO KEY=VALUE …": an algorithm with other settings.
         paths: bags; none: synthetic operators demonstrate.
         seeds: how many, from 0 on. With bags they are seeds of learning; a synthetic operator is another
             person with another habit and other targets for each.
@@ -49,12 +70,14 @@ class Grid:
         sim: where final policies are evaluated: "pybullet" or "batch". All else is in the batched world.
         device: where is learned.
         overrides, transfer_overrides: settings of learning and of transfer, `key=value`.
+        contenders: the rows, by name.
 
     Raises:
         InputError: something is unknown or contradictory.
     """
 
     algos: Sequence[str] = ALGORITHMS
+    variants: Sequence[str] = ()
     paths: Sequence[str | Path] = ()
     seeds: int = 5
     demos: Sequence[int] = ()
@@ -68,18 +91,19 @@ class Grid:
     device: str = "auto"
     overrides: Sequence[str] = ()
     transfer_overrides: Sequence[str] = ()
-    seeds_of: Mapping[str, int] = field(init=False)
+    contenders: Mapping[str, Contender] = field(init=False)
 
     def __post_init__(self) -> None:
-        seeds_of: dict[str, int] = {}
-        for text in self.algos:
-            name, colon, count = text.partition(":")
-            if name not in ALGORITHMS:
-                raise InputError("--algos", *unknown_name("algorithm", name, ALGORITHMS))
-            if colon and not (count.isascii() and count.isdigit() and int(count) > 0):
-                raise InputError("--algos", f"'{text}': expected a number of seeds after the colon")
-            seeds_of[name] = int(count) if colon else self.seeds
-        object.__setattr__(self, "seeds_of", seeds_of)
+        rows = [self._contender("--algos", text.partition(":")[0], text) for text in self.algos]
+        for text in self.variants:
+            name, equals, what = text.partition("=")
+            if not equals or not what.split() or not re.fullmatch(r"[\w.+-]+", name):
+                cure = "for example --variant 'logit=airl airl.policy_reward=logit'"
+                raise InputError("--variant", f"'{text}' is not NAME=ALGO KEY=VALUE …", cure)
+            rows.append(self._contender("--variant", name, *what.split()))
+        if len({row.name for row in rows}) < len(rows):
+            raise InputError("--algos and --variant", "two rows have one name")
+        object.__setattr__(self, "contenders", {row.name: row for row in rows})
         if self.paths and self.operators:
             raise InputError(
                 "--operators", "are for demonstrations made here, and bags were given", "drop one"
@@ -94,7 +118,23 @@ class Grid:
         for name in self.people:
             if name != RECORDED:
                 load_operator(name)
-        _ = self.places, self.settings, self.transfer_settings
+        _ = self.places, self.transfer_settings
+
+    def _contender(self, where: str, name: str, what: str, *overrides: str) -> Contender:
+        algo, colon, count = what.partition(":")
+        if algo not in ALGORITHMS:
+            raise InputError(where, *unknown_name("algorithm", algo, ALGORITHMS))
+        if colon and not (count.isascii() and count.isdigit() and int(count) > 0):
+            raise InputError(where, f"'{what}': expected a number of seeds after the colon")
+        changed = [*self.overrides, *overrides]
+        settings = as_dict(build(LearnSettings, override({}, changed), where if overrides else "--set"))
+        own = {k: v for k, v in settings.items() if k not in GAMES or k == algo}
+        return Contender(name, algo, int(count) if colon else self.seeds, own, changed)
+
+    @property
+    def seeds_at_most(self) -> int:
+        """Of the contender with the most."""
+        return max(c.seeds for c in self.contenders.values())
 
     @property
     def people(self) -> Sequence[str]:
@@ -111,16 +151,8 @@ class Grid:
         return found
 
     @cached_property
-    def settings(self) -> dict[str, Any]:
-        return as_dict(build(LearnSettings, override({}, list(self.overrides)), "--set"))
-
-    @cached_property
     def transfer_settings(self) -> dict[str, Any]:
         return as_dict(build(TransferSettings, override({}, list(self.transfer_overrides)), "--transfer-set"))
-
-    def settings_of(self, algo: str) -> dict[str, Any]:
-        """Those that make a difference to an algorithm."""
-        return {k: v for k, v in self.settings.items() if k not in GAMES or k == algo}
 
 
 @dataclass(frozen=True)
@@ -152,7 +184,7 @@ class Source:
 
 def sources_of(grid: Grid, out: Path) -> dict[tuple[str, int], Source]:
     """(operator, seed) → demonstrations."""
-    world, seeds = grid.places[grid.world], max(grid.seeds_of.values())
+    world, seeds = grid.places[grid.world], grid.seeds_at_most
     if grid.paths:
         paths = as_paths(grid.paths)
         demonstrations = load_demonstrations(paths, world)

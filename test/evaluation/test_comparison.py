@@ -17,7 +17,7 @@ from irl_ros.evaluation.comparison_text import markdown
 
 SEEDS = range(5)
 TITLE = {"irl_ros": "0", "command": "irl-ros compare", "date": "today", "machine": "a machine"}
-TITLE |= {"throws": 1000, "sim": "pybullet", "world": "default"}
+TITLE |= {"throws": 1000, "sim": "pybullet", "world": "default", "variants": []}
 
 
 class Story:
