@@ -71,7 +71,7 @@ class GANGCLSettings:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     log_z_rate: float = 0.02
-    """Learning rate of log Z, in units of the logit."""
+    """Learning rate of log Z, nats for every step that D judges at once."""
     gain: float = 5.0
     """Nats a step that g is worth: g lies in (−1, 1), log densities do not."""
     gradient_penalty: float = 0.5
@@ -155,9 +155,9 @@ class GANGCL:
         size = demonstrations.observations.shape[-1]
         self.shaping = mlp([size, *settings.shaping_hidden, 1], last_gain=0.1).to(task.device)
         self.discriminator = nn.ModuleDict({"g": self.reward, "h": self.shaping})
-        self.scaled_log_z = nn.Parameter(torch.zeros((), device=task.device))
+        self.log_z_a_step = nn.Parameter(torch.zeros((), device=task.device))
         learned = {"params": [*self.discriminator.parameters()], "weight_decay": settings.weight_decay}
-        partition = {"params": [self.scaled_log_z], "lr": settings.log_z_rate, "weight_decay": 0.0}
+        partition = {"params": [self.log_z_a_step], "lr": settings.log_z_rate, "weight_decay": 0.0}
         self.optimizer = torch.optim.AdamW([learned, partition], lr=settings.learning_rate)
         self.ppo = PPO(policy, settings.ppo)
         wrong = task.background(policy) if settings.fusion and settings.background else []
@@ -171,7 +171,7 @@ class GANGCL:
     @property
     def log_z(self) -> Tensor:
         """log Z."""
-        return self.scale * self.scaled_log_z
+        return self.length * self.log_z_a_step
 
     def iterate(self) -> dict[str, float]:
         """One round; returns figures for the log."""
@@ -218,7 +218,7 @@ class GANGCL:
 
     def logit(self, segments: Segments, mixture: list[Sampler]) -> Tensor:
         """log D − log(1 − D) = (R_ψ − log Z − log q) / Lᵖ, [K]."""
-        return (self.R(segments) - self.log_q(segments, mixture)) / self.scale - self.scaled_log_z
+        return (self.R(segments) - self.log_z - self.log_q(segments, mixture)) / self.scale
 
     def draw(self, mixture: list[Sampler]) -> tuple[Segments, Segments]:
         """Demonstrated and sampled segments for a discriminator batch."""
@@ -232,7 +232,8 @@ class GANGCL:
     @torch.no_grad()
     def start_log_z(self, mixture: list[Sampler]) -> None:
         """Where D cannot tell at first: the way there is hundreds of nats, a thousand gradient steps."""
-        self.scaled_log_z.copy_(self.logit(Segments.join(self.draw(mixture)), mixture).mean())
+        segments = Segments.join(self.draw(mixture))
+        self.log_z_a_step.copy_((self.R(segments) - self.log_q(segments, mixture)).mean() / self.length)
 
     @torch.no_grad()
     def policy_reward(self, rollout: Rollout) -> Tensor:
@@ -267,7 +268,7 @@ class GANGCL:
         """Everything a later `load_state_dict` needs to go on as if never stopped."""
         return {
             "discriminator": dict(self.discriminator.state_dict()),
-            "scaled_log_z": self.scaled_log_z.detach(),
+            "log_z_a_step": self.log_z_a_step.detach(),
             "optimizer": self.optimizer.state_dict(),
             "ppo": self.ppo.state_dict(),
             "samplers": samplers_state(self.samplers),
@@ -277,7 +278,7 @@ class GANGCL:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.discriminator.load_state_dict(state["discriminator"])
-        self.scaled_log_z.data.copy_(state["scaled_log_z"])
+        self.log_z_a_step.data.copy_(state["log_z_a_step"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.ppo.load_state_dict(state["ppo"])
         self.samplers = restore_samplers(state["samplers"], self.policy, self.task.device)

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from irl_ros.demos.operator import demonstrate
 from irl_ros.demos.throws_bag import write_throws
 from irl_ros.irl.learn import learn
 from irl_ros.irl.run_directory import RunDirectory
 from irl_ros.rewards.features import Features
+from irl_ros.rl.agent import Agent
+from irl_ros.rl.gaussian_agent import GaussianAgent
 from irl_ros.rl.policy import Policy
+from irl_ros.rl.task import Rollout, Trajectories
 from irl_ros.rl.throw_task import ThrowTask
 from irl_ros.sim import BatchWorld, Throws, World, load_world
 
@@ -102,3 +106,48 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         monkeypatch.setattr(RunDirectory, "append_metrics", append_metrics)
 
     return arm
+
+
+class LineTask:
+    """A point on a line: from x = 0, x' = x + a for T steps. A `Task` on which answers are known.
+
+    Observations are [x, 2 t/T − 1]; features are [x].
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self, horizon: int) -> None:
+        self.horizon = horizon
+
+    def episodes(self, start: Tensor, act: Callable[[Tensor], Tensor]) -> Trajectories:
+        """Episodes from x [N] of a rule: observations [N, 2] → actions [N, 1]."""
+        x, seen, actions = start, [], []
+        for t in range(self.horizon + 1):
+            seen.append(torch.stack((x, torch.full_like(x, 2 * t / self.horizon - 1)), -1))
+            if t < self.horizon:
+                actions.append(act(seen[-1]))
+                x = x + actions[-1][:, 0]
+        observations = torch.stack(seen, 1)
+        return Trajectories(observations, observations[..., :1], torch.stack(actions, 1))
+
+    @torch.no_grad()
+    def rollout(self, policy: Agent, episodes: int) -> Rollout:
+        made = self.episodes(torch.zeros(episodes), policy.sample)
+        return Rollout(made, policy.log_prob(made.observations[:, :-1], made.actions))
+
+    def shaping(self, rollout: Rollout, reward: object, gamma: float) -> Tensor:
+        return torch.zeros_like(rollout.log_prob)
+
+    def background(self, policy: GaussianAgent) -> list[GaussianAgent]:
+        return [policy.noisier(3.0), policy.aimless()]
+
+    def practice(self, policy: Agent) -> dict[str, float]:
+        """Where the deterministic policy ends."""
+        with torch.no_grad():
+            return {"end": float(self.episodes(torch.zeros(1), policy.mode).features[0, -1, 0])}
+
+
+@pytest.fixture
+def line_task() -> Callable[[int], LineTask]:
+    """line_task(T): a point on a line, for T steps."""
+    return LineTask
