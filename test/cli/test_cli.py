@@ -13,7 +13,7 @@ import pytest
 
 from irl_ros import cli
 
-VERBS = ("demo", "record", "demos", "learn", "evaluate", "transfer", "reward", "report")
+VERBS = ("demo", "record", "demos", "learn", "evaluate", "transfer", "compare", "reward", "report")
 SAMPLE = Path(__file__).parents[1] / "data" / "sample_throws"
 
 
@@ -71,11 +71,19 @@ MISTAKES = [
     (["record", "--out", "{tmp}/file/below", "--episodes", "1"], "cannot be made"),
     (["demo", "--out", "{tmp}/half"], "is not a demo's folder"),
     (["demo", "--out", "{tmp}/new", "--algo", "arl"], "did you mean 'airl'?"),
-    (["demo", "--out", "{tmp}/new", "--set", "aril.batch=3"], "did you mean 'airl'?"),
+    (["demo", "--out", "{tmp}/new", "--set", "airrl.batch=3"], "did you mean 'airl'?"),
     (["evaluate", "{tmp}/nowhere"], "nowhere: no such run directory"),
     (["evaluate", "{tmp}/empty"], "holds no policy.yaml"),
     (["evaluate", "{tmp}/empty", "--json", "{tmp}/none/x.json"], "there is no folder"),
     (["transfer", "{tmp}/nowhere", "--world", "weak_wrist", "--out", "{tmp}/run"], "nowhere"),
+    (["compare", "{tmp}/nowhere", "--out", "{tmp}/new"], "nowhere: no such folder"),
+    (["compare", "--out", "{tmp}/new", "--algos", "airl,arl"], "did you mean 'airl'?"),
+    (["compare", "--out", "{tmp}/new", "--set", "airl.batchs=3"], "did you mean 'airl.batch'?"),
+    (["compare", "--out", "{tmp}/new", "--transfer-worlds", "mars"], "unknown world 'mars'"),
+    (["compare", "--out", "{tmp}/new", "--operators", "drunk"], "unknown operator 'drunk'"),
+    (["compare", "{sample}", "--out", "{tmp}/new", "--demos", "1,9"], "9 are not there: the bags hold 3"),
+    (["compare", "{sample}", "--out", "{tmp}/file"], "is a file"),
+    (["compare", "--out", "{tmp}/file/below", "--operators", "clean"], "cannot be written"),
     (["reward", "{tmp}/nowhere"], "nowhere"),
     (["reward", "{tmp}/empty", "--json", "{tmp}/none/x.json"], "there is no folder"),
     (["report", "{tmp}/nowhere"], "nowhere"),
@@ -102,6 +110,8 @@ def test_a_mistake_is_one_line_exit_2_and_nothing_is_left_behind(capsys, tmp_pat
         ["record"],
         ["demo", "--seed", "-1"],
         ["demo", "--episodes", "0"],
+        ["compare", "--out", "x", "--demos", "3,0"],
+        ["compare", "--out", "x", "--algos", "airl,,bc"],
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(capsys, arguments):
