@@ -26,8 +26,8 @@ from irl_ros.rl.mlp_agent import AgentSettings, MlpAgent
 from irl_ros.settings import as_dict, build, load_yaml, save_yaml
 
 EXPERT_RETURNS = {"Pendulum-v1": -160.0, "CartPole-v1": 500.0}
-"""Where the environment has no threshold of its own, or one too low: a pole that stays up for 475 steps of 500
-is drifting out of its track, and that is what would be imitated."""
+"""Where the environment has no threshold of its own, or one too low: a pole that stays up for 475 steps of
+500 is drifting out of its track, and that is what would be imitated."""
 FIRST_EPISODES = 32
 """Random ones, from which observations get their scale."""
 CHECK_EVERY = 5
