@@ -100,7 +100,10 @@ def _row(axes: Axes, row: int, score: Score, scale: float, limits: tuple[float, 
         "va": "bottom",
         "ha": "right" if right else "left",
     }
-    axes.annotate(name, (at(worst), row), (4 if right else -4, 4.5), color=PALETTE.soft, fontsize=8, **place)
+    aside = 4 if right else -4 if at(worst) > low + 0.03 * (high - low) else 3  # clear of the names
+    axes.annotate(name, (at(worst), row), (aside, 4.5), color=PALETTE.soft, fontsize=8.5, **place)
+    if score.failed:
+        axes.plot(at(worst), row, marker="x", markersize=6, color=PALETTE.soft, clip_on=False)
 
 
 def demos_figure(c: Comparison, algo: str, operator: str) -> str:
