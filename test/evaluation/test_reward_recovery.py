@@ -232,6 +232,12 @@ def test_throws_begin_where_the_run_s_throws_begin(world: World) -> None:
     assert all(any(torch.equal(b, s) for s in starts[0]) for b in begins)
 
 
+def test_where_no_person_can_throw_the_robot_still_can(ring: Callable[..., World]) -> None:
+    too_far = ring(4.0, 5.0)
+    found = cover(Policy(too_far), too_far, 12, seed=5)
+    assert [found.count(name) for name in THROWERS] == [0, 0, 2, 2, 2, 2]
+
+
 # --- a RUN ---
 
 
