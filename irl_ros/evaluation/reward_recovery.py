@@ -158,7 +158,7 @@ MEANING = {
     "spearman": "1 the same order of better and worse, 0 unrelated, -1 opposite",
     "epic": "0 the same up to potential shaping and scale, 0.71 unrelated, 1 opposite",
     "dard": "as epic, asked only where one control step can lead: how well it steers the arm",
-    "starc": "0 orders all policies as the true reward does, 0.71 unrelated, 1 opposite",
+    "starc": "0 would order all policies as the true reward does, 0.71 unrelated, 1 opposite",
 }
 SUBSETS = {"landed": "the ball landed", "within_50cm": f"it landed within {100 * NEAR:.0f} cm"} | {
     "operator": "by a person who aimed at the target",
@@ -184,8 +184,7 @@ def table(figures: dict[str, Any]) -> str:
     lines += ["", _row("throws", "pearson", "spearman", "of returns, over these throws alone:")]
     for name, text in SUBSETS.items():
         part = figures["subsets"][name]
-        values = (part[key]["return"] for key in ("pearson", "spearman"))
-        lines.append(_row(part["throws"], *values, text))
+        lines.append(_row(part["throws"], part["pearson"]["return"], part["spearman"]["return"], text))
     lines += ["", _row("steps", "pearson", "spearman", "of steps, while the ball is:")]
     for name, part in figures["phases"].items():
         learned, true = (_number(part[f"spread_{whose}"]) for whose in ("learned", "true"))
