@@ -52,7 +52,8 @@ def bench_table(figures: dict[str, Any]) -> str:
     rows = bench_rows(figures)
     head = (
         f"{figures['env']}, {figures['horizon']} steps, {figures['demos']} demonstrations,"
-        f" {figures['seeds']} seeds: true return of every policy's mode over {figures['episodes']} episodes"
+        f" seeds 0 to {figures['seeds'] - 1}: true return of every policy's mode over"
+        f" {figures['episodes']} episodes"
     )
     lines = [head, _line(COLUMNS)]
     for row in rows:

@@ -41,7 +41,7 @@ def test_the_table_is_printed_and_written(capsys, tmp_path):
     small = ["--seeds", "2", "--demos", "2", "--horizon", "20", "--algo", "bc"]
     assert cli.main(["bench", "--env", "CartPole-v1", *small, *where, *settings]) == 0
     out = capsys.readouterr().out
-    assert "CartPole-v1, 20 steps, 2 demonstrations, 2 seeds" in out
+    assert "CartPole-v1, 20 steps, 2 demonstrations, seeds 0 to 1" in out
     figures = json.loads((tmp_path / "bench.json").read_text())
     assert [r["name"] for r in figures["rows"]] == ["expert", "demonstrations", "random", "bc"]
     assert len(figures["cells"]) == 2
