@@ -9,9 +9,10 @@ this is; what differs is where samples come from and go to:
   mixture of the policies that filled R, by a copy of the policy every few rounds.
 * Rewards are worked out when episodes are replayed, from today's g and h, and the policy step is K gradient
   steps of SAC on all of R, so an episode teaches many times.
-* Some episodes of a round are made by policies that act wrongly, among them this round's policy let go at any
-  time: a critic can compare letting go now with holding on only if it has seen both, and a policy soon does
-  one of them only.
+* Some episodes of a round are made by a background policy, this round's swing let go at any time: a critic
+  can compare letting go now with holding on only if it has seen both, and a policy soon does one of them only.
+* A game of few episodes has no calm of its own, so when it is over, g and h stay as they are for the last
+  rounds, and policy steps and temperature shrink to nothing.
 * DAC's absorbing states are a matter of episodes whose length the policy can choose: what ends early gets
   nothing for the rest, which favours ending where rewards are negative and lasting where they are positive.
   Here an episode has T steps whatever is done. A ball that has landed lies there, seen and paid for at every
@@ -43,18 +44,20 @@ from irl_ros.settings import at_least
 
 @dataclass(frozen=True)
 class SACAIRLSettings:
-    iterations: int = 150
-    """Most rounds of the game."""
+    iterations: int = 120
+    """Most rounds."""
     episodes: int = 16
     """Episodes in a round."""
     explorers: int = 4
-    """How many of them are of policies that act wrongly."""
+    """How many of them are made by the task's first background policy."""
     head_start: int = 5
     """Rounds of discriminator and critic alone before the first policy step."""
     least: int = 30
     """Rounds before the game may end."""
     stop_at_match: bool = True
     """End when the policy's episodes of the last `keep_every` rounds score what the demonstrations score."""
+    settle: int = 40
+    """Rounds after the game, with g and h as they are and policy steps that shrink to nothing."""
     discriminator_steps: int = 10
     """Gradient steps on ψ in a round."""
     batch: int = 512
@@ -80,6 +83,8 @@ class SACAIRLSettings:
         )
         if not self.explorers < self.episodes:
             raise ValueError(f"explorers: must be below episodes ({self.episodes}), found {self.explorers}")
+        if not 0 <= self.settle <= self.iterations:
+            raise ValueError(f"settle: must be 0 to iterations ({self.iterations}), found {self.settle}")
         if not self.gain > 0:
             raise ValueError(f"gain: must be above 0, found {self.gain}")
 
@@ -117,11 +122,11 @@ class SACAIRL:
         self.demonstrations = Transitions.of(demonstrations)
         self.samplers: list[Sampler] = []
         self.replay: Replay | None = None  # nothing before the first round
-        self.round, self.matched = 0, False
+        self.round, self.over = 0, settings.iterations - settings.settle
 
     @property
     def finished(self) -> bool:
-        return self.matched or self.round >= self.settings.iterations
+        return self.round >= self.over + self.settings.settle
 
     def iterate(self) -> dict[str, float]:
         """One round of DAC's Algorithm 1; returns figures for the log."""
@@ -129,8 +134,10 @@ class SACAIRL:
         # collect: R ← R ∪ {τ}
         replay, figures = self.collect()
         # discriminator update: demonstrations against R
-        figures |= self.train_discriminator()
+        if self.round < self.over:
+            figures |= self.train_discriminator()
         # r = log D − log(1 − D) = f − log π of everything in R as it is today; −log π is SAC's entropy term
+        self.sac.settle(min(1.0, (self.over + s.settle - self.round) / max(1, s.settle)))
         rewards = self.policy_reward(replay.rollout)
         figures |= self.sac.update(replay.rollout, rewards, self.round >= s.head_start)
         self.round += 1
@@ -139,7 +146,8 @@ class SACAIRL:
             expert_score = float(self.g(self.demonstrations).mean())
         # a few episodes say little: ask when the newest sampler is complete
         asked = s.stop_at_match and self.round >= s.least and (self.round - s.head_start) % s.keep_every == 0
-        self.matched = asked and policy_score >= expert_score
+        if asked and self.round < self.over and policy_score >= expert_score:
+            self.over = self.round
         return figures | {"reward_mean": policy_score, "reward_demonstrations": expert_score}
 
     def collect(self) -> tuple[Replay, dict[str, float]]:
@@ -153,7 +161,7 @@ class SACAIRL:
             actor, new = policy, (self.round - s.head_start) % s.keep_every == 0
             rollouts = [self.task.rollout(policy, s.episodes - s.explorers)]
             if s.explorers:
-                rollouts.append(self.task.rollout(wrong[self.round % len(wrong)], s.explorers))
+                rollouts.append(self.task.rollout(wrong[0], s.explorers))
         # the policies of a few rounds count as one in the mixture: the newest of them
         made = [] if new else [self.samplers.pop().trajectories]
         together = Trajectories.cat([*made, rollouts[0].trajectories])
@@ -209,7 +217,7 @@ class SACAIRL:
             "samplers": samplers_state(self.samplers),
             "replay": None if self.replay is None else self.replay.state_dict(),
             "round": self.round,
-            "matched": self.matched,
+            "over": self.over,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -221,4 +229,4 @@ class SACAIRL:
         if state["replay"] is not None:
             # one episode shows what kind of states the task keeps
             self.replay = Replay.load(state["replay"], self.task.rollout(self.policy, 1))
-        self.round, self.matched = state["round"], state["matched"]
+        self.round, self.over = state["round"], state["over"]

@@ -92,6 +92,8 @@ class SAC:
     * π is the agent's own; actions are sampled unbounded and clipped by the world, not squashed. Q is a
       function of the clipped action, so outside the box it is flat; a small price on what lies outside brings
       means back. Entropy is that of the unclipped Gaussian.
+    * The policy climbs the mean of the twins, the target takes the lower one: the lower one shuns whatever is
+      rare in the replay, and the step in which a ball is let go is.
     * Expectations over discrete parts of an action (a release) and entropies are exact: `Agent.expectation`.
     * Episodes have a fixed length and the phase is observed, so after step T nothing is worth anything.
     * Rewards are divided by the spread of returns: α and learning rates mean the same on every task.
@@ -111,6 +113,7 @@ class SAC:
         self.target = copy.deepcopy(self.critic).requires_grad_(False)
         self.log_alpha = nn.Parameter(torch.tensor(s.temperature, device=device).log())
         self.target_entropy = s.target_entropy * action_size
+        self.share = 1.0
         self.return_scale = torch.zeros((), device=device)  # 0: no returns seen yet
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=s.learning_rate, fused=True)
         self.policy_optimizer = torch.optim.Adam(policy.parameters(), lr=s.policy_learning_rate, fused=True)
@@ -119,7 +122,12 @@ class SAC:
     @property
     def alpha(self) -> Tensor:
         """The temperature, in units of the spread of returns."""
-        return self.log_alpha.detach().exp()
+        return self.share * self.log_alpha.detach().exp()
+
+    def settle(self, share: float) -> None:
+        """Let the policy learn at `share` of its rate, at `share` of the temperature it has come to."""
+        self.policy_optimizer.param_groups[0]["lr"] = share * self.settings.policy_learning_rate
+        self.share = share
 
     def update(self, rollout: Rollout, rewards: Tensor, improve: bool = True) -> dict[str, float]:
         """Gradient steps on replayed episodes; returns figures for the log.
@@ -171,7 +179,7 @@ class SAC:
 
         def worth(action: Tensor) -> Tensor:
             outside = (action - action.clamp(-1.0, 1.0)).square().sum(-1)
-            return self.critic(observation, action).amin(0) - self.settings.outside * outside
+            return self.critic(observation, action).mean(0) - self.settings.outside * outside
 
         self.critic.requires_grad_(False)
         expected, entropy = self.policy.expectation(observation, worth)
@@ -182,8 +190,9 @@ class SAC:
         self.policy.keep_within_bounds()
         self.critic.requires_grad_(True)
         surplus = float(entropy.detach().mean()) - self.target_entropy
-        self.log_alpha.grad = torch.full_like(self.log_alpha, surplus)
-        self.alpha_optimizer.step()
+        if self.share == 1.0:
+            self.log_alpha.grad = torch.full_like(self.log_alpha, surplus)
+            self.alpha_optimizer.step()
         return {"value": float(expected.detach().mean()), "entropy": surplus + self.target_entropy}
 
     @torch.no_grad()
@@ -203,6 +212,7 @@ class SAC:
             "critic": dict(self.critic.state_dict()),
             "target": dict(self.target.state_dict()),
             "log_alpha": self.log_alpha.detach(),
+            "share": self.share,
             "return_scale": self.return_scale,
             "critic_optimizer": self.critic_optimizer.state_dict(),
             "policy_optimizer": self.policy_optimizer.state_dict(),
@@ -214,6 +224,7 @@ class SAC:
         self.critic.load_state_dict(state["critic"])
         self.target.load_state_dict(state["target"])
         self.log_alpha.data.copy_(state["log_alpha"])
+        self.share = state["share"]
         self.return_scale = state["return_scale"].to(self.return_scale.device)
         self.critic_optimizer.load_state_dict(state["critic_optimizer"])
         self.policy_optimizer.load_state_dict(state["policy_optimizer"])

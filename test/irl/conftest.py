@@ -16,6 +16,7 @@ from irl_ros.irl.run_directory import RunDirectory
 from irl_ros.rewards.features import Features
 from irl_ros.rl.agent import Agent
 from irl_ros.rl.gaussian_agent import GaussianAgent
+from irl_ros.rl.mlp_agent import AgentSettings
 from irl_ros.rl.policy import Policy
 from irl_ros.rl.task import Rollout, Trajectories
 from irl_ros.rl.throw_task import ThrowTask
@@ -151,3 +152,61 @@ class LineTask:
 def line_task() -> Callable[[int], LineTask]:
     """line_task(T): a point on a line, for T steps."""
     return LineTask
+
+
+class PointTask:
+    """x' = x + 0.3 a, |a| ≤ 1, from x in [−1, 1], and a person who goes to 0.6 and stays there. A `Task`.
+
+    Observations are [x, 2 t/T − 1]; features are [x].
+    """
+
+    horizon, device, goal = 12, torch.device("cpu"), 0.6
+
+    def agent(self) -> GaussianAgent:
+        return GaussianAgent(2, 1, AgentSettings(hidden=(32,), log_std=-1.0))
+
+    def episodes(self, x: Tensor, act: Callable[[Tensor], Tensor]) -> Trajectories:
+        """Episodes from x [N] of a rule: observations [N, 2] → actions [N, 1]."""
+        seen, actions = [self.see(x, 0)], []
+        for t in range(self.horizon):
+            actions.append(act(seen[-1]))
+            x = x + 0.3 * actions[-1][:, 0].clamp(-1, 1)
+            seen.append(self.see(x, t + 1))
+        observations = torch.stack(seen, 1)
+        return Trajectories(observations, observations[..., :1], torch.stack(actions, 1))
+
+    @torch.no_grad()
+    def rollout(self, policy: Agent, episodes: int) -> Rollout:
+        made = self.episodes(2 * torch.rand(episodes) - 1, policy.sample)
+        return Rollout(made, policy.log_prob(made.observations[:, :-1], made.actions))
+
+    def demonstrations(self, episodes: int = 20) -> Trajectories:
+        """With a little noise."""
+
+        def act(seen: Tensor) -> Tensor:
+            return ((self.goal - seen[:, :1]) / 0.3).clamp(-1, 1) + 0.1 * torch.randn(len(seen), 1)
+
+        return self.episodes(2 * torch.rand(episodes) - 1, act)
+
+    def see(self, x: Tensor, t: int) -> Tensor:
+        return torch.stack((x, torch.full_like(x, 2 * t / self.horizon - 1)), -1)
+
+    def shaping(self, rollout: Rollout, reward: object, gamma: float) -> Tensor:
+        return torch.zeros_like(rollout.log_prob)
+
+    def background(self, policy: GaussianAgent) -> list[GaussianAgent]:
+        return [policy.noisier(3.0), policy.aimless()]
+
+    def practice(self, policy: Agent) -> dict[str, float]:
+        return {"miss": self.miss(policy)}
+
+    @torch.no_grad()
+    def miss(self, policy: Agent) -> float:
+        """How far from the goal the deterministic policy is in the second half of an episode, on average."""
+        made = self.episodes(torch.linspace(-1, 1, 21), policy.mode)
+        return float((made.features[:, self.horizon // 2 :, 0] - self.goal).abs().mean())
+
+
+@pytest.fixture
+def point_task() -> PointTask:
+    return PointTask()
