@@ -396,6 +396,22 @@ def test_it_learns_where_the_expert_goes_and_why(
     assert g[2] > g[1] + 0.1 and g[1] > g[0] and g[2] > g[3] + 0.1, g
 
 
+@pytest.mark.parametrize("better", [True, False])
+def test_the_game_ends_when_the_policy_scores_what_the_demonstrations_score(
+    line_task: LineTask, better: bool
+) -> None:
+    task, policy, reward = line_task(3), GaussianAgent(2, 1), Quadratic()
+    # the policy stays near 0; demonstrations are farther from the goal than that, or at the goal
+    x = GOAL + 5.0 if better else GOAL
+    demonstrations = task.episodes(torch.full((8,), x), lambda seen: torch.zeros(8, 1))
+    game = game_of(task, demonstrations, policy, reward, learning_rate=0.0, least=3, iterations=5)
+    while not game.finished:
+        figures = game.iterate()
+        assert (figures["reward_mean"] >= figures["reward_demonstrations"]) == better
+    assert game.matched == better
+    assert game.round == (3 if better else 5)
+
+
 def test_resuming_equals_never_stopping(goal_seekers: tuple[Any, Trajectories], tmp_path: Path) -> None:
     task, demonstrations = goal_seekers
 
