@@ -118,30 +118,23 @@ def transfers(c: Comparison) -> str:
         "Ratio: hits of the policy found for the learned reward over those of a fresh one found for the true "
         f"reward, same seed, same world ({c.title['throws']} throws, batched world).",
     ]
-    head = [
-        "",
-        "ratio @10 cm",
-        "worst",
-        "ratio @5 cm",
-        "worst",
-        "within 10 cm",
-        "worst",
-        "within 5 cm",
-        "worst",
-    ]
+    hits = ["within 10 cm", "worst", "within 5 cm", "worst"]
     for operator, demos, world, start in c.transfers:
+        again = start != "old"  # an old policy was not made for the reward
         rows = []
         for algo in c.algos:
             where = (algo, operator, demos, world, start)
             row = [algo]
-            for figure in HITS:
-                row += with_worst(c.ratio(*where, figure), share) if start != "old" else ["", ""]
+            for figure in HITS if again else ():
+                row += with_worst(c.ratio(*where, figure), share)
             for figure in HITS:
                 row += with_worst(c.transferred(*where, figure), percent)
             rows.append(row)
-        true = [with_worst(c.yardstick(world, figure), percent) for figure in HITS]
-        rows.append(["*true reward, fresh*", "", "", "", "", *true[0], *true[1]])
-        parts += [f"### World {world}, {STARTS[start]}: {school(operator, demos)}", grid(head, rows)]
+        row = ["*true reward, fresh*", *[""] * (4 * again)]
+        for figure in HITS:
+            row += with_worst(c.yardstick(world, figure), percent)
+        head = ["", *(["ratio @10 cm", "worst", "ratio @5 cm", "worst"] if again else []), *hits]
+        parts += [f"### World {world}, {STARTS[start]}: {school(operator, demos)}", grid(head, [*rows, row])]
     return "\n\n".join(parts)
 
 

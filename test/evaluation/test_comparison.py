@@ -134,6 +134,8 @@ def test_markdown_shows_it_all(story: Story) -> None:
     again = rows_of(text, "### World weak, fresh start")
     assert again["airl"][:2] == ["1.00 [0.67, 1.00]", "seed 2: 0.50"] and again["bc"][0] == "no reward"
     assert again["*true reward, fresh*"][4] == "98.0 %"
+    old = rows_of(text, "### World weak, old policy, unchanged")
+    assert old["bc"] == ["50.0 %", "seed 0: 50.0 %", "10.0 %", "seed 0: 10.0 %"]
     rewards = rows_of(text, "## The learned reward against the true one")
     assert rewards["airl"][2:4] == ["0.700 [0.533, 0.833]", "seed 4: 0.500"]
     assert rewards["airl"][7] == "seed 0: 0.900"  # of a distance, the largest
