@@ -1,11 +1,11 @@
 """How a joint is brought to rest under acceleration and jerk limits, and how much room that takes.
 
 One joint, one direction: v is its speed towards a position limit, rad/s (negative: away from it), a its
-acceleration, rad/s², A and J the limits that remain, rad/s² and rad/s³. Everything is a plain float: the filter
-runs up to a thousand times a second, where arrays of seven would cost more than they save.
+acceleration, rad/s², A and J the limits that remain, rad/s² and rad/s³. Everything is a plain float: the
+filter runs up to a thousand times a second, where arrays of seven cost more than they save.
 
-The stop is the time-optimal one of the double integrator with bounded jerk (its phases: J down to -A, -A held,
-J up to 0). Read forwards it gives the law `brake`, read as an integral the distance `braking_room`.
+The stop is the quickest one with bounded acceleration and jerk: down to -A at -J, -A held, up to 0 at J.
+As a law for the next step it is `brake`, as a distance `stopping_distance`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import math
 def towards(error: float, dt: float, jerk: float) -> float:
     """Acceleration that removes a velocity error for good, rad/s².
 
-    The result a solves a dt + a |a| / 2J = error: after this step of dt seconds, what is left of the error is what
+    The result a solves a dt + a |a| / 2J = error: after this step of dt seconds, what is left of the error
     goes by while the jerk limit takes the acceleration back to zero, in steps of any length.
     """
     reach = jerk * dt
@@ -26,8 +26,9 @@ def towards(error: float, dt: float, jerk: float) -> float:
 def deadbeat(error: float, dt: float, jerk: float) -> float:
     """Acceleration that removes a velocity error in the fewest steps of exactly dt seconds, rad/s².
 
-    With n further steps that take the acceleration back by J dt each, error = (n + 1) a dt - J dt² n (n + 1) / 2.
-    Below J dt² that is error / dt: a command the jerk limit does not touch is met exactly.
+    With n further steps that take the acceleration back by J dt each,
+    error = (n + 1) a dt - J dt² n (n + 1) / 2. Below J dt² that is error / dt: a wish that the jerk limit
+    does not touch is met exactly.
     """
     size, quantum = abs(error), jerk * dt * dt
     if size <= quantum:
@@ -50,10 +51,10 @@ def brake(v: float, a: float, dt: float, acceleration: float, jerk: float) -> fl
 def stopping_distance(v: float, a: float, acceleration: float, jerk: float) -> float:
     """Farthest a joint gets towards the limit while it stops, rad; 0 where it does not move towards it.
 
-    Where it moves away and will turn (v < 0), that is counted from the turning point.
-    For v ≥ 0: with w = v + a² / 2J, the speed at which the acceleration is (or was) zero on this stop, the whole
-    stop from w takes S₀ = w² / 2A + w A / 2J, or w √(w / J) where -A is not reached, and the part between (v, a)
-    and (w, 0) is (w - a² / 6J) a / J, negative where it has been gone already.
+    Where it moves away and will turn (v < 0), that is counted from the turning point. For v ≥ 0, let
+    w = v + a² / 2J, the speed at which the acceleration will be zero on this stop, or was. The stop from
+    there takes S₀ = w² / 2A + w A / 2J, or w √(w / J) where -A is not reached; the way between (v, a) and
+    (w, 0) is (w - a² / 6J) a / J, negative where it has been gone already.
     """
     w = v + a * a / (2.0 * jerk)
     if a <= 0.0:
@@ -83,8 +84,9 @@ def peak_speed(v: float, a: float, jerk: float) -> float:
 def braking_room(v: float, a: float, period: float, acceleration: float, jerk: float) -> float:
     """Room that a command with velocity v and acceleration a needs in front of it, rad.
 
-    Commands are held until the next one comes, at most `period` s. The room is
-    B(v, a) = S(v, a) + period · peak, and it is invariant: for every dt ≤ period the step of `brake` from (v, a) to
-    (v', a') has B(v', a') + v dt ≤ B(v, a). So where B fits once, a stop fits ever after.
+    Commands are held until the next one comes, at most `period` s. The room is the stopping distance S plus
+    that at peak speed, B(v, a) = S(v, a) + period · peak, and it is invariant: for every dt ≤ period the step
+    of `brake` from (v, a) to (v', a') has B(v', a') + v dt ≤ B(v, a). So where B fits once, a stop fits ever
+    after.
     """
     return stopping_distance(v, a, acceleration, jerk) + period * peak_speed(v, a, jerk)

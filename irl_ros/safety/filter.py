@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,10 +41,10 @@ class Decision:
 class SafetyFilter:
     """Passes an action as far as limits allow; brings the arm to rest where it cannot be trusted.
 
-    It keeps a commanded state (position, velocity, acceleration), which begins at the measured pose at rest, and
-    moves it so that a stop inside all limits always exists (`Viability`), whatever the actions are. The first
-    fault starts that stop and is kept as `reason` until `enable`; after `estop` that takes `reset` before. The
-    gripper never opens while stopping.
+    It keeps a commanded state (position, velocity, acceleration), which begins at the measured pose at rest,
+    and moves it so that a stop inside all limits always exists (`Viability`), whatever the actions are. The
+    first fault starts that stop and is kept as `reason` until `enable`; after `estop` that takes `reset`
+    before. The gripper never opens while stopping.
 
     Args:
         world: limits, control period and joint names.
@@ -57,7 +58,7 @@ class SafetyFilter:
         self.world, self.settings = world, settings or SafetySettings()
         s, self._n = self.settings, world.robot.n
         self.period = world.dt if s.period is None else s.period
-        lag = 0.5 * self.period if s.lag is None else s.lag
+        lag = self.period if s.lag is None else s.lag
         self.jerk = _jerk_limits(world, s)
         columns = (world.robot.lower, world.robot.upper, world.velocity, world.acceleration, self.jerk)
         self._joints = [
@@ -71,7 +72,8 @@ class SafetyFilter:
         )
         self._v, self._a = [0.0] * self._n, [0.0] * self._n
         self._q: list[float] | None = None
-        self._held = -np.inf
+        self._held = -math.inf
+        self._drifts = s.interface == "velocity"
 
     @property
     def reason(self) -> StopReason | None:
@@ -89,12 +91,15 @@ class SafetyFilter:
         return not any(self._v) and not any(self._a)
 
     def enable(self) -> StopReason | None:
-        """Let commands pass from now on; the answer is why not, or None. Forgets the reason of the last stop.
+        """Let commands pass from now on, beginning at the measured pose; forgets the reason of the last stop.
 
-        At rest, motion begins anew at the measured pose. During a stop it goes on from what is commanded.
+        Returns:
+            None, or why not: an emergency stop is not reset, or the stop for this reason is not over.
         """
+        if not self.at_rest:
+            return self.reason
         refused = self._latch.enable()
-        if refused is None and self.at_rest:
+        if refused is None:
             self._q = None
             self._clock.restart()
         return refused
@@ -104,7 +109,7 @@ class SafetyFilter:
         self._latch.stop(reason)
 
     def estop(self) -> None:
-        """As `stop`, until `reset` and then `enable`. Not a power cut: the arm slows down inside its limits."""
+        """As `stop`, until `reset` and then `enable`. No power cut: the arm slows down inside its limits."""
         self._latch.stop(StopReason.ESTOP)
 
     def reset(self) -> bool:
@@ -118,51 +123,52 @@ class SafetyFilter:
         if held:
             self._held = now
         else:
-            self._held = -np.inf
+            self._held = -math.inf
             if self.settings.deadman and self.reason is None:
                 self.stop(StopReason.DEADMAN)
 
     def __call__(self, action: object, reading: JointReading | None, now: float) -> Decision:
         """The command to send at time `now`, s, for an action [n + 1] in [-1, 1]; one call is one command.
 
-        Whatever comes in, what goes out is finite and inside position, velocity, acceleration and jerk limits.
-        While stopped the action is not looked at.
+        Whatever comes in, what goes out is finite and inside position, velocity, acceleration and jerk
+        limits. While stopped the action is not looked at.
         """
         passed, new = self._tick(reading, now)
-        wanted, q = None, None
-        if self.reason is None:
-            checked = self._check(action, reading, now, new)
-            if isinstance(checked, StopReason):
-                self.stop(checked)
-            else:
-                wanted, q = checked
+        checked = self.reason or self._check(action, reading, now, new)
         step = min(passed, self.period)
+        if isinstance(checked, StopReason):
+            self.stop(checked)
+            if step > 0.0:
+                self._stop_step(step)
+            return self._decision(step, False)
         if step > 0.0:
-            self._stop_step(step) if wanted is None else self._step(wanted, q, step)
-        return self._decision(step, wanted is not None and wanted[-1] > 0.0)
+            self._step(checked, step)
+        return self._decision(step, checked[-1] > 0.0)
 
     def _tick(self, reading: JointReading | None, now: float) -> tuple[float, bool]:
-        """Time since the last command, in which the commanded position moved on; whether the reading is new."""
+        """Time since the last command, for which the commanded position goes on; if the reading is new."""
         try:
             passed, new = self._clock.tick(None if reading is None else reading.time, now)
         except ClockFault:
             passed, new = self.period, False
             if self.reason is None:
                 self.stop(StopReason.CLOCK)
-        if passed > self.settings.max_age and not self.at_rest:
+        if passed > self.settings.max_age:
             passed = self.settings.max_age
-            if self.reason is None:
+            if self.reason is None and not self.at_rest:
                 self.stop(StopReason.GAP)
         if self._q is not None:
-            self._q = [q + v * passed for q, v in zip(self._q, self._v)]
+            # an arm that takes positions waits for the next, one that takes velocities goes on meanwhile
+            moved = passed if self._drifts else min(passed, self.period)
+            self._q = [q + v * moved for q, v in zip(self._q, self._v)]
         return passed, new
 
     def _check(
         self, action: object, reading: JointReading | None, now: float, new: bool
-    ) -> tuple[list[float], list[float]] | StopReason:
-        """The action [n + 1] and the measured positions [n], or the first fault."""
+    ) -> list[float] | StopReason:
+        """The action [n + 1], or the first fault."""
         s = self.settings
-        if s.deadman and not now - self._held <= s.deadman:
+        if s.deadman and not -s.deadman <= now - self._held <= s.deadman:
             return StopReason.DEADMAN
         if reading is None:
             return StopReason.NO_STATE
@@ -172,53 +178,68 @@ class SafetyFilter:
         motion = self._reader.read(reading)
         if isinstance(motion, StopReason):
             return motion
-        wanted = as_vector(action, self._n + 1)
-        if wanted is None or not np.isfinite(wanted).all():
+        vector = as_vector(action, self._n + 1)
+        wanted = [] if vector is None else vector.tolist()
+        if not wanted or not all(map(math.isfinite, wanted)):
             return StopReason.BAD_ACTION
-        q = motion[0].tolist()
-        fault = self._begin(q, motion[1]) if self._q is None else self._compare(q) if new else None
-        return (wanted.tolist(), q) if fault is None else fault
+        fault = None
+        if self._q is None:
+            fault = self._begin(*motion)
+        elif new:
+            fault = self._compare(motion[0])
+        return fault or wanted
 
-    def _begin(self, q: list[float], qd: np.ndarray) -> StopReason | None:
+    def _begin(self, q: list[float], qd: list[float]) -> StopReason | None:
         """Take the measured pose [n] as the commanded one, at rest."""
-        if np.abs(qd).max() > self.settings.still:
+        if max(map(abs, qd)) > self.settings.still:
             return StopReason.MOVING
         beyond = max(max(j.limits.lower - x, x - j.limits.upper) for x, j in zip(q, self._joints))
         if beyond > self.settings.tracking:
             return StopReason.OUTSIDE
-        self._q, self._moving = list(q), 0.0
-        # a joint parked a little outside may come in, but not go farther out
-        self._low = [min(x, j.limits.lower) for x, j in zip(q, self._joints)]
-        self._high = [max(x, j.limits.upper) for x, j in zip(q, self._joints)]
+        self._q, self._moving = q, 0.0
+        self._seen(q)
         return None
 
     def _compare(self, measured: list[float]) -> StopReason | None:
         """Commanded against newly measured positions [n]; joints at rest follow the measurement."""
         assert self._q is not None
-        for i, (x, q) in enumerate(zip(measured, self._q)):
-            if abs(x - q) > self.settings.tracking:
-                return StopReason.TRACKING
-            limits = self._joints[i].limits
-            if self.settings.follow and not self._v[i] and not self._a[i]:
-                self._q[i] = q = x
-            self._low[i], self._high[i] = min(q, limits.lower), max(q, limits.upper)
+        if any(abs(x - q) > self.settings.tracking for x, q in zip(measured, self._q)):
+            return StopReason.TRACKING
+        if self._drifts:
+            still = [not v and not a for v, a in zip(self._v, self._a)]
+            self._q = [x if rests else q for x, q, rests in zip(measured, self._q, still)]
+        self._seen(measured)
         return None
 
-    def _step(self, wanted: list[float], measured: list[float], dt: float) -> None:
-        """One control step of dt s towards an action [n + 1] with the arm measured at [n], rad."""
+    def _seen(self, measured: list[float]) -> None:
+        """Keep what is needed until the next measurement [n]."""
+        assert self._q is not None
+        self._off = [x - q for x, q in zip(measured, self._q)]
+        self._slowest, self._fastest = list(self._v), list(self._v)
+        # a joint parked a little outside may come in, but not go farther out
+        self._low = [min(q, j.limits.lower) for q, j in zip(self._q, self._joints)]
+        self._high = [max(q, j.limits.upper) for q, j in zip(self._q, self._joints)]
+
+    def _step(self, wanted: list[float], dt: float) -> None:
+        """One control step of dt s towards an action [n + 1]."""
         assert self._q is not None
         self._moving += dt
         share = min(1.0, self._moving / self.settings.ramp) if self.settings.ramp else 1.0
-        ahead = self._clock.ahead
         for i, joint in enumerate(self._joints):
             v, q, limits = self._v[i], self._q[i], joint.limits
-            seen = measured[i] + v * ahead
-            target = min(max(wanted[i], -share), share) * limits.velocity
-            commanded = (q - self._low[i], self._high[i] - q)
+            now = q + self._off[i]  # where the arm should be by now, from where it was measured
             after = joint.next(
-                target, v, self._a[i], dt, commanded, (seen - limits.lower, limits.upper - seen)
+                min(max(wanted[i], -share), share) * limits.velocity,
+                v,
+                self._a[i],
+                dt,
+                commanded=(q - self._low[i], self._high[i] - q),
+                measured=(now - limits.lower, limits.upper - now),
+                recent=(self._slowest[i], self._fastest[i]),
             )
             self._v[i], self._a[i] = after, (after - v) / dt
+            self._slowest[i] = min(self._slowest[i], after)
+            self._fastest[i] = max(self._fastest[i], after)
 
     def _stop_step(self, dt: float) -> None:
         """One control step of dt s on the way to rest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,7 +46,7 @@ class JointReader:
         self._names: object = None
         self._order: np.ndarray | None = None
 
-    def read(self, reading: JointReading) -> tuple[np.ndarray, np.ndarray] | StopReason:
+    def read(self, reading: JointReading) -> tuple[list[float], list[float]] | StopReason:
         """Positions and velocities, each [n] and finite, or what is wrong with the reading."""
         order = self._order_of(reading.names)
         if order is None:
@@ -54,8 +55,8 @@ class JointReader:
         position, velocity = as_vector(reading.position, size), as_vector(reading.velocity, size)
         if position is None or velocity is None:
             return StopReason.INCOMPLETE
-        q, qd = position[order], velocity[order]
-        return (q, qd) if np.isfinite(q + qd).all() else StopReason.NOT_FINITE
+        q, qd = position[order].tolist(), velocity[order].tolist()
+        return (q, qd) if all(map(math.isfinite, q + qd)) else StopReason.NOT_FINITE
 
     def _order_of(self, names: object) -> np.ndarray | None:
         """Where each joint is among `names`; None where one is missing or there twice."""

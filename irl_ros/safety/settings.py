@@ -22,16 +22,18 @@ class SafetySettings:
     still: float = 0.05
     """A joint slower than this rests, rad/s; motion begins from rest."""
     lag: float | None = None
-    """How much later than commanded the arm moves, s; None: half a period, an arm that ramps to each command."""
+    """How much later than commanded the arm may move, s; None: a period, enough where it ramps to each."""
     ramp: float = 0.0
     """Time over which the velocity limit rises from zero after enabling, s."""
     jerk: tuple[float, ...] | float | None = None
     """Jerk limits, rad/s³; None: the robot's."""
-    follow: bool = True
-    """Joints at rest take their commanded position from the measured one. For an arm commanded in velocity, whose
-    position drifts; not for one commanded in position, which would step."""
+    interface: str = "velocity"
+    """What the arm takes: `velocity`, which goes on until the next command and drifts in position (so joints
+    at rest take their commanded position from the measured one), or `position`, which does neither."""
 
     def __post_init__(self) -> None:
+        if self.interface not in ("velocity", "position"):
+            raise ValueError(f"interface: expected velocity or position, found '{self.interface}'")
         at_least(self, 0.0, "lateness", "deadman", "ramp")
         for name in ("max_age", "tracking", "still"):
             if not getattr(self, name) > 0:

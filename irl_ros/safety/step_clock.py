@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-_SHORTEST = 0.1  # of a period; calls closer together are one
+from irl_ros.safety.viability import SHORTEST
 
 
 class ClockFault(ValueError):
@@ -14,11 +14,11 @@ class ClockFault(ValueError):
 class StepClock:
     """The time between commands, s.
 
-    The arm's clock (stamps of its states) counts, since a simulated arm may run at any pace and a message may be
-    delayed. Where no newer state has come, the caller's clock goes on for it.
+    The arm's clock (stamps of its states) counts, since a simulated arm may run at any pace and a message may
+    be delayed. Where no newer state has come, the caller's clock goes on for it.
 
     Args:
-        period: planned time between commands, s; the first command, and one after a fault of a clock, takes it.
+        period: planned time between commands, s; what the first one has, and one after a fault of a clock.
     """
 
     def __init__(self, period: float) -> None:
@@ -36,7 +36,8 @@ class StepClock:
         """A call at `now` with a state of time `stamp` (None: no state): the time since the last step.
 
         Returns:
-            Seconds, 0 where it is too short for a step (it counts for a later one), and whether the state is new.
+            Seconds, 0 where that is too short for a step (it counts for a later one), and whether the state
+            is new.
 
         Raises:
             ClockFault: a clock went backwards or is not finite. The call after it is a first one.
@@ -57,7 +58,7 @@ class StepClock:
             step = passed - self.ahead if passed > self.ahead else min(passed, self.period)
         else:
             step = now - self._now
-        if step < _SHORTEST * self.period:
+        if step < SHORTEST * self.period:
             return 0.0, False
         if new:
             self._stamp, self.ahead = stamp, 0.0

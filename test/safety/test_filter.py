@@ -217,6 +217,7 @@ def test_the_deadman_must_be_held_and_fresh(enabled, make_arm):
     assert limited.reason is None
     arm.follow(limited(FULL, arm.reading(), arm.now).velocity)
     assert limited.reason is StopReason.DEADMAN, "its last sign is 60 ms old"
+    rest(limited, arm, lambda decision: decision)
     limited.enable()
     limited.deadman(True, arm.now)
     assert limited(FULL, arm.reading(), arm.now).stop is None
@@ -224,15 +225,16 @@ def test_the_deadman_must_be_held_and_fresh(enabled, make_arm):
     assert limited.reason is StopReason.DEADMAN
 
 
-def test_enabling_during_a_stop_goes_on_smoothly(enabled, make_arm, watch):
+def test_a_stop_is_carried_out_before_it_can_be_enabled_again(enabled, make_arm, watch):
     arm, limited = make_arm(WORLD, "held"), enabled(WORLD)
     seen = watch(limited)
     run_up(limited, arm, seen)
+    assert limited.enable() is None, "it is enabled; motion goes on"
     limited.stop()
     arm.follow(seen(limited(FULL, arm.reading(), arm.now)).velocity)
-    limited.enable()
-    before = seen.v
-    assert (seen(limited(FULL, arm.reading(), arm.now)).velocity > before - 1e-9).all()
+    assert limited.enable() is limited.reason is StopReason.DISABLED
+    rest(limited, arm, seen)
+    assert limited.enable() is None
 
 
 @pytest.mark.parametrize(
@@ -294,12 +296,25 @@ def test_an_arm_that_drifts_away_from_its_commands_still_stays_inside(enabled, m
     assert arm.farthest.max() <= 0.1 * 0.02  # a tenth of what the last steps covered
 
 
-def test_in_velocity_joints_at_rest_follow_the_arm_and_in_position_they_do_not(enabled):
+def test_commanded_in_velocity_joints_at_rest_follow_the_arm_and_in_position_they_do_not(enabled):
     drift = 0.01
-    for follow, position in ((True, WORLD.home + drift), (False, WORLD.home)):
-        limited = enabled(WORLD, follow=follow)
+    for interface, position in (("velocity", WORLD.home + drift), ("position", WORLD.home)):
+        limited = enabled(WORLD, interface=interface)
         limited(STILL, reading(0.0), 0.0)
         assert limited(STILL, reading(T, WORLD.home + drift), T).position == pytest.approx(position)
+
+
+def test_position_commands_neither_leap_nor_jerk_however_late_they_are(enabled):
+    limited = enabled(WORLD, interface="position", tracking=1.0)
+    draw, now, sent = np.random.default_rng(0), 0.0, []
+    for k in range(200):
+        q = WORLD.home if not sent else sent[-1]
+        sent.append(limited(np.sign(np.sin(k / 9 + np.arange(N + 1))), reading(now, q), now).position)
+        now += draw.choice([T, T, 0.09])
+    v = np.diff(sent, axis=0) / T
+    assert np.abs(v).max() > 1.0 and (np.abs(v) <= WORLD.velocity + 1e-9).all()
+    assert (np.abs(np.diff(v, axis=0)) <= WORLD.acceleration * T + 1e-9).all()
+    assert ((WORLD.robot.lower <= sent) & (sent <= WORLD.robot.upper)).all()
 
 
 def test_speed_may_be_ramped_in(enabled, make_arm):

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from irl_ros.safety.viability import JointLimits, Viability
+from irl_ros.safety.viability import SHORTEST, JointLimits, Viability
 
 T = 0.02
 LIMITS = JointLimits(-1.0, 1.0, 2.0, 8.0, 400.0)
 FREE = (1e9, 1e9)
 
 wishes = st.one_of(st.floats(-9, 9), st.sampled_from([-9.0, 9.0, 0.0]))
-paces = st.floats(0.1, 1.0)
+paces = st.floats(SHORTEST, 1.0)
 
 
 def rooms(q: float, limits: JointLimits) -> tuple[float, float]:
