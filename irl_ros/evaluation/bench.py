@@ -13,9 +13,10 @@ import yaml
 
 from irl_ros.errors import InputError, unknown_name
 from irl_ros.evaluation.bench_cell import EVALUATION_EPISODES, BenchCell, hash_of, mean_return
-from irl_ros.evaluation.bench_expert import demonstrate, load_expert, stated_return, train_expert
+from irl_ros.evaluation.bench_expert import demonstrate, stated_return, train_expert
 from irl_ros.evaluation.bench_settings import BenchSettings, bench_settings, settings_of
 from irl_ros.irl.algorithms import ALGORITHMS
+from irl_ros.rl.gym_bundle import load_gym_policy
 from irl_ros.rl.gym_world import GymWorld
 from irl_ros.settings import as_dict
 
@@ -74,7 +75,7 @@ def bench(
             train_expert(world, folder, goal, settings, seed)
     else:
         folder = Path(expert)
-    task, agent = load_expert(folder, world)
+    task, agent = load_gym_policy(folder, world)
     shown = demonstrate(folder, world, demos, seed)
     torch.manual_seed(seed)
     figures: dict[str, Any] = {

@@ -21,6 +21,7 @@ from irl_ros.irl.run_directory import RunDirectory
 from irl_ros.irl.trainer import Stage, Trainer
 from irl_ros.networks import save_weights
 from irl_ros.rewards.reward_net import RewardNet
+from irl_ros.rl.gym_bundle import save_gym_policy
 from irl_ros.rl.gym_task import GymTask, Scaling
 from irl_ros.rl.gym_world import GymWorld
 from irl_ros.rl.mlp_agent import MlpAgent
@@ -92,7 +93,7 @@ class BenchCell:
             figures: dict[str, Any] = {"env_steps": 0, "wall_s": None, "fresh_return": None}
         else:
             figures = self._play(task, shown, policy)
-        policy.save(self.folder)
+        save_gym_policy(task, policy, self.folder)
         return {"return": mean_return(task, policy), **figures}
 
     def _play(self, task: GymTask, shown: Trajectories, policy: MlpAgent) -> dict[str, Any]:
@@ -111,6 +112,8 @@ class BenchCell:
         trainer.resume()
         trainer.fit()
         save_weights(reward, self.folder / "reward.safetensors")
+        if len(stages) > 1:
+            save_gym_policy(task, fresh, self.folder / "fresh")
         return {
             "env_steps": game.round * how.episodes * task.horizon,
             "wall_s": trainer.wall,

@@ -14,16 +14,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from irl_ros.errors import InputError, unknown_name
+from irl_ros.errors import InputError
 from irl_ros.evaluation.bench_settings import BenchSettings
 from irl_ros.irl.reoptimise import Reoptimisation, ReoptimiseSettings
 from irl_ros.irl.run_directory import RunDirectory
 from irl_ros.irl.trainer import Stage, Trainer
-from irl_ros.networks import load_weights
+from irl_ros.rl.gym_bundle import load_gym_policy, save_gym_policy
 from irl_ros.rl.gym_task import GymTask, Scaling, true_reward
 from irl_ros.rl.gym_world import GymStates, GymWorld
-from irl_ros.rl.mlp_agent import AgentSettings, MlpAgent
-from irl_ros.settings import as_dict, build, load_yaml, save_yaml
+from irl_ros.rl.mlp_agent import MlpAgent
+from irl_ros.settings import as_dict
 
 EXPERT_RETURNS = {"Pendulum-v1": -160.0, "CartPole-v1": 500.0}
 """Where the environment has no threshold of its own, or one too low: a pole that stays up for 475 steps of
@@ -114,9 +114,9 @@ def train_expert(
     description = {"env": world.name, "horizon": world.horizon, "expert_return": goal, "seed": seed}
     run.create({**description, "settings": {"expert": as_dict(s), "agent": as_dict(settings.agent)}})
     torch.manual_seed(seed)
-    scaling = Scaling.of([first_episodes(world)])
-    task = GymTask(world, scaling, tells_reward=True)
-    training = ExpertTraining(task, true_reward, task.agent(settings.agent), s, goal)
+    task = GymTask(world, Scaling.of([first_episodes(world)]), tells_reward=True)
+    policy = task.agent(settings.agent)
+    training = ExpertTraining(task, true_reward, policy, s, goal)
     stage = Stage("expert", training, s.iterations, s.ppo.episodes)
     trainer = Trainer(run, task, [stage], {}, settings.trainer)
     trainer.resume()
@@ -124,39 +124,12 @@ def train_expert(
     if goal is not None and not training.reached:
         earned = f"{training.earned:.1f} of the {goal:.1f} stated after {s.iterations} rounds"
         raise RuntimeError(f"the expert of {world.name} reached {earned}; more: --set expert.iterations=…")
-    tensors = {"mean": scaling.mean, "std": scaling.std}
-    (folder / "scaling.safetensors").write_bytes(save(tensors))
-    save_yaml(folder / "expert.yaml", description)
-    training.policy.save(folder)
+    save_gym_policy(task, policy, folder)
 
 
 def first_episodes(world: GymWorld) -> GymStates:
     """Random episodes; their chance comes from torch's."""
     return world.play(world.random, FIRST_EPISODES, int(torch.randint(2**31 - 1, ())))[0]
-
-
-def load_expert(folder: Path, world: GymWorld) -> tuple[GymTask, MlpAgent]:
-    """An expert that `train_expert` left, in the task it sees.
-
-    Raises:
-        InputError: there is none, it is of another environment or horizon, or its files are damaged.
-    """
-    if not (folder / "policy.yaml").is_file():
-        raise InputError(folder, "holds no expert", "give a folder `expert-…` of an earlier bench, or none")
-    made, policy = load_yaml(folder / "expert.yaml"), load_yaml(folder / "policy.yaml")
-    for key, value in (("env", world.name), ("horizon", world.horizon)):
-        if made.get(key) != value:
-            raise InputError(folder, f"is an expert for {key} {made.get(key)}, not {value}", "make another")
-    try:
-        task = GymTask(world, Scaling(**load_file(folder / "scaling.safetensors")))
-    except (OSError, SafetensorError, TypeError) as error:
-        raise InputError(folder / "scaling.safetensors", f"is damaged ({error})", "make another") from None
-    agent = task.agent(build(AgentSettings, policy.get("settings", {}), folder / "policy.yaml"))
-    if policy.get("kind") != agent.kind:
-        problem, cure = unknown_name("kind of policy", policy.get("kind"), (agent.kind,))
-        raise InputError(folder / "policy.yaml", problem, cure)
-    load_weights(agent, folder / "policy.safetensors", policy.get("sha256"))
-    return task, agent
 
 
 def demonstrate(folder: Path, world: GymWorld, episodes: int, seed: int) -> GymDemonstrations:
@@ -167,7 +140,7 @@ def demonstrate(folder: Path, world: GymWorld, episodes: int, seed: int) -> GymD
     """
     path = folder / f"demonstrations-{episodes}-seed{seed}.safetensors"
     if not path.is_file():
-        task, agent = load_expert(folder, world)
+        task, agent = load_gym_policy(folder, world)
         torch.manual_seed(seed)
         env_seed = int(torch.randint(2**31 - 1, ()))
         with torch.no_grad():

@@ -18,7 +18,7 @@ TINY = ("agent.hidden=[8]", "bc.steps=5", "expert.iterations=5", "expert.ppo.epi
         (["--env", "Blackjack-v1"], "not a box of numbers"),
         (["--env", "CartPole-v1", "--algo", "arl"], "did you mean 'airl'?"),
         (["--env", "CartPole-v1", "--horizon", "501"], "ends after 500 steps"),
-        (["--env", "CartPole-v1", "--expert", "{tmp}"], "holds no expert"),
+        (["--env", "CartPole-v1", "--expert", "{tmp}"], "holds no policy"),
         (["--env", "CartPole-v1", "--set", "airl.bath=1"], "did you mean 'airl.batch'?"),
         (["--env", "CartPole-v1", "--json", "{tmp}/none/x.json"], "there is no folder"),
         (["--env", "CartPole-v1", "--demos", "0"], "at least 1"),

@@ -10,15 +10,18 @@ import torch
 
 from irl_ros.errors import InputError
 from irl_ros.evaluation.bench import bench
-from irl_ros.evaluation.bench_expert import load_expert, stated_return
+from irl_ros.evaluation.bench_cell import mean_return
+from irl_ros.evaluation.bench_expert import stated_return
 from irl_ros.evaluation.bench_settings import bench_settings
 from irl_ros.evaluation.bench_table import bench_rows, bench_table
 from irl_ros.irl.run_directory import RunDirectory
+from irl_ros.rl.gym_bundle import load_gym_policy
 from irl_ros.rl.gym_world import GymWorld
 
 QUICK = [
     "agent.hidden=[8]",
-    "bc.steps=30",
+    "bc.steps=200",
+    "warm_start=true",
     "expert.iterations=20",
     "expert.ppo.episodes=8",
     "fresh.iterations=2",
@@ -30,7 +33,7 @@ QUICK = [
     "airl.ppo.episodes=4",
     "trainer.checkpoint_every=1",
 ]
-"""Everything runs and nothing gets good."""
+"""Everything runs; nothing but the clone, and what starts from it, gets good."""
 
 
 def run(out: Path, **how: object) -> dict:
@@ -66,7 +69,11 @@ def test_a_bench_leaves_figures_policies_and_rewards(made):
     assert 0 < learned["return"] <= 30 and 0 < learned["fresh_return"] <= 30
     (folder,) = (out / "CartPole-v1-30").glob("airl-seed0-*")
     names = {p.name for p in folder.iterdir()}
-    assert {"policy.safetensors", "reward.safetensors", "run.yaml", "metrics.jsonl", "result.json"} <= names
+    assert {"reward.safetensors", "run.yaml", "metrics.jsonl", "result.json"} <= names
+    world = GymWorld("CartPole-v1", 30)
+    for saved, key in ((folder, "return"), (folder / "fresh", "fresh_return")):
+        assert mean_return(*load_gym_policy(saved, world)) == learned[key]
+    assert learned["return"] > learned["fresh_return"], "one was warm-started, the other began anew"
     assert json.loads((folder.parent / "bench.json").read_text()) == json.loads(json.dumps(figures))
 
 
@@ -76,7 +83,7 @@ def test_what_is_there_is_not_made_again_and_other_settings_make_more(made, monk
     assert run(out, expert_return=25.0) == figures
     monkeypatch.undo()
     before = set((out / "CartPole-v1-30").iterdir())
-    run(out, expert_return=25.0, algos=["bc"], overrides=[*QUICK, "bc.steps=31"])
+    run(out, expert_return=25.0, algos=["bc"], overrides=[*QUICK, "bc.steps=201"])
     (new,) = set((out / "CartPole-v1-30").iterdir()) - before
     assert new.name.startswith("bc-seed0-")
 
@@ -95,8 +102,15 @@ def test_a_stopped_bench_goes_on_to_the_same_result(made, tmp_path, monkeypatch,
     monkeypatch.setattr(RunDirectory, "append_metrics", stop)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, **how)
-    monkeypatch.undo()
+    played: list[int] = []
+
+    def count(self: RunDirectory, line: dict) -> None:
+        write(self, line)
+        played.append(line["iteration"])
+
+    monkeypatch.setattr(RunDirectory, "append_metrics", count)
     (cell,) = run(tmp_path, **how)["cells"]
+    assert played == list(range(rounds, 6)), "what a checkpoint holds is not played again"
     whole = figures["cells"][1]
     assert {k: cell[k] for k in ("return", "fresh_return")} == {
         k: whole[k] for k in ("return", "fresh_return")
@@ -115,11 +129,11 @@ def test_an_expert_that_does_not_get_there_is_an_error(tmp_path):
 def test_an_expert_of_something_else_is_refused(made, tmp_path):
     expert = expert_of(made[0])
     with pytest.raises(InputError, match="horizon 30, not 40"):
-        load_expert(expert, GymWorld("CartPole-v1", 40))
+        load_gym_policy(expert, GymWorld("CartPole-v1", 40))
     with pytest.raises(InputError, match="env CartPole-v1, not Pendulum-v1"):
-        load_expert(expert, GymWorld("Pendulum-v1", 30))
-    with pytest.raises(InputError, match="holds no expert"):
-        load_expert(tmp_path, GymWorld("CartPole-v1", 30))
+        load_gym_policy(expert, GymWorld("Pendulum-v1", 30))
+    with pytest.raises(InputError, match="holds no policy"):
+        load_gym_policy(tmp_path, GymWorld("CartPole-v1", 30))
 
 
 def test_what_an_expert_should_earn_is_known_at_the_environments_own_horizon_only():
