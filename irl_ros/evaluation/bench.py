@@ -76,7 +76,7 @@ def bench(
     else:
         folder = Path(expert)
     task, agent = load_gym_policy(folder, world)
-    shown = demonstrate(folder, world, demos, seed)
+    shown = demonstrate(task, agent, demos, seed, out)
     torch.manual_seed(seed)
     figures: dict[str, Any] = {
         "env": env,

@@ -71,13 +71,20 @@ class BenchCell:
         return self.out / f"{self.algo}-seed{self.seed}-{hash_of(self.key)}"
 
     def result(self) -> dict[str, Any]:
-        """The figures: `return`, and `fresh_return` where a reward is learned, else None. Made if need be."""
+        """The figures, made if need be: `return`; `fresh_return` where a reward is learned; `failed`, why.
+
+        What there is not is None.
+        """
         path = self.folder / "result.json"
         if not path.is_file():
             RunDirectory(self.folder).create(self.key)
-            figures = self._make()
+            try:
+                figures = self._make()
+            except FloatingPointError as error:  # one that has diverged must not keep others out of the table
+                figures = {"return": None, "fresh_return": None, "env_steps": None, "failed": str(error)}
+            cell = {"algo": self.algo, "seed": self.seed, "failed": None}
             part = path.with_suffix(".part")
-            part.write_text(json.dumps({"algo": self.algo, "seed": self.seed, **figures}, indent=1) + "\n")
+            part.write_text(json.dumps({**cell, **figures}, indent=1) + "\n")
             os.replace(part, path)
         return json.loads(path.read_text())
 

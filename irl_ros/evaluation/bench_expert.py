@@ -19,7 +19,8 @@ from irl_ros.evaluation.bench_settings import BenchSettings
 from irl_ros.irl.reoptimise import Reoptimisation, ReoptimiseSettings
 from irl_ros.irl.run_directory import RunDirectory
 from irl_ros.irl.trainer import Stage, Trainer
-from irl_ros.rl.gym_bundle import load_gym_policy, save_gym_policy
+from irl_ros.networks import weights_sha256
+from irl_ros.rl.gym_bundle import save_gym_policy
 from irl_ros.rl.gym_task import GymTask, Scaling, true_reward
 from irl_ros.rl.gym_world import GymStates, GymWorld
 from irl_ros.rl.mlp_agent import MlpAgent
@@ -132,19 +133,20 @@ def first_episodes(world: GymWorld) -> GymStates:
     return world.play(world.random, FIRST_EPISODES, int(torch.randint(2**31 - 1, ())))[0]
 
 
-def demonstrate(folder: Path, world: GymWorld, episodes: int, seed: int) -> GymDemonstrations:
-    """Episodes of the expert in `folder`, with the noise of its actions; made once, then read.
+def demonstrate(task: GymTask, expert: MlpAgent, episodes: int, seed: int, folder: Path) -> GymDemonstrations:
+    """Episodes of an expert, with the noise of its actions; made once and kept in `folder`, then read.
 
     The noise is part of what is shown: maximum-entropy IRL takes an expert for one who acts at random, the
     better the likelier.
     """
-    path = folder / f"demonstrations-{episodes}-seed{seed}.safetensors"
+    name = f"demonstrations-{episodes}-seed{seed}-{weights_sha256(expert)[:12]}.safetensors"
+    path, world = folder / name, task.world
     if not path.is_file():
-        task, agent = load_gym_policy(folder, world)
+        folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(seed)
         env_seed = int(torch.randint(2**31 - 1, ()))
         with torch.no_grad():
-            states, actions = world.play(lambda now: agent.sample(task.observe(now)), episodes, env_seed)
+            states, actions = world.play(lambda now: expert.sample(task.observe(now)), episodes, env_seed)
         tensors = {
             "observation": states.observation,
             "absorbing": states.absorbing,

@@ -30,20 +30,22 @@ def bench_rows(figures: dict[str, Any]) -> list[dict[str, Any]]:
 
     Keys of a row: name; mean, error (standard error over seeds, None for one seed) and worst of the true
     return; share of the way from random to expert; fresh_mean, fresh_error and fresh_worst of a fresh policy
-    on the frozen reward; env_steps; published. None where there is nothing to say.
+    on the frozen reward; env_steps; failed, how many seeds have diverged and are in no other figure;
+    published. None where there is nothing to say.
     """
     known = PUBLISHED.get(figures["env"], {})
     rows = [_row(name, [figures[name]], known) for name in ("expert", "demonstrations", "random")]
     for algo in dict.fromkeys(c["algo"] for c in figures["cells"]):
         cells = [c for c in figures["cells"] if c["algo"] == algo]
-        row = _row(algo, [c["return"] for c in cells], known)
+        row = _row(algo, [c["return"] for c in cells if c["return"] is not None], known)
+        row["failed"] = sum(c["return"] is None for c in cells)
         fresh = _row("", [c["fresh_return"] for c in cells if c["fresh_return"] is not None], {})
         row |= {f"fresh_{key}": fresh[key] for key in ("mean", "error", "worst")}
-        row["env_steps"] = max(c["env_steps"] for c in cells)
+        row["env_steps"] = max((c["env_steps"] or 0 for c in cells), default=None)
         rows.append(row)
     span = figures["expert"] - figures["random"]
     for row in rows:
-        row["share"] = (row["mean"] - figures["random"]) / span if span else None
+        row["share"] = (row["mean"] - figures["random"]) / span if span and row["mean"] is not None else None
     return rows
 
 
@@ -63,7 +65,7 @@ def bench_table(figures: dict[str, Any]) -> str:
                 (
                     row["name"],
                     _plus_minus(row["mean"], row["error"]),
-                    _number(row["worst"]) if row["name"] in ALGORITHMS else "",
+                    _worst(row),
                     "" if row["share"] is None else f"{row['share']:.1%}",
                     _plus_minus(row.get("fresh_mean"), row.get("fresh_error")),
                     _number(row.get("fresh_worst")),
@@ -95,6 +97,12 @@ def _line(words: tuple[str, ...]) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
+
+
+def _worst(row: dict[str, Any]) -> str:
+    if row.get("failed"):
+        return f"{row['failed']} failed"
+    return _number(row["worst"]) if row["name"] in ALGORITHMS else ""
 
 
 def _plus_minus(mean: float | None, error: float | None) -> str:

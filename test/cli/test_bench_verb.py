@@ -11,6 +11,14 @@ from irl_ros import cli
 TINY = ("agent.hidden=[8]", "bc.steps=5", "expert.iterations=5", "expert.ppo.episodes=4")
 
 
+def test_help_has_an_example_that_parses(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["bench", "--help"])
+    out = capsys.readouterr().out
+    example = out[out.index("example:") :].split("irl-ros", 1)[1].split()
+    assert cli.parser().parse_args(example).algo == ["bc", "airl"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

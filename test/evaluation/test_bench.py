@@ -176,3 +176,15 @@ def test_rows_are_means_errors_and_worst_seeds():
     assert rows["bc"]["error"] is None and rows["bc"]["fresh_mean"] is None
     text = bench_table(figures)
     assert "-200.0 ± 5.8" in text and "-204.7" in text and "--horizon 100" in text
+    cells.append({"algo": "bc", "seed": 1, "return": None, "fresh_return": None, "env_steps": None})
+    assert "-300.0" in bench_table(figures) and "1 failed" in bench_table(figures)
+
+
+def test_a_seed_that_diverges_is_told_and_the_others_go_on(made, tmp_path, monkeypatch):
+    def diverge(*_: object) -> None:
+        raise FloatingPointError("learning has diverged")
+
+    monkeypatch.setattr("irl_ros.irl.airl.AIRL.iterate", diverge)
+    failed, clone = run(tmp_path, algos=["airl", "bc"], expert=expert_of(made[0]))["cells"]
+    assert failed["failed"] == "learning has diverged" and failed["return"] is None
+    assert clone["failed"] is None and clone["return"] > 0
