@@ -25,21 +25,24 @@ from irl_ros.settings import at_least
 from irl_ros.sim.reference import Flight
 
 HOLD, RELEASE = 0, 1
+LANDED = -2
+"""Where features say whether the ball is down."""
 
 
 @dataclass(frozen=True)
 class ThrowGridSettings:
-    targets: int = 10
+    targets: int = 8
     """Most demonstrated targets that throws start from; of more, those evenly over their distance."""
     resolution: float = 0.05
     """Features are rounded to multiples of this: half a centimetre near the target."""
-    noise: float = 1.0
-    """How much of the demonstrations' misses is the hand's unsteadiness, as a share of their scatter."""
+    never: float = 0.5
+    """How often someone who wants nothing keeps the ball; otherwise they let go at any time alike."""
     swings: SwingGridSettings = field(default_factory=SwingGridSettings)
 
     def __post_init__(self) -> None:
         at_least(self, 1, "targets")
-        at_least(self, 0, "noise")
+        if not 0 < self.never < 1:
+            raise ValueError(f"never: must be between 0 and 1, found {self.never}")
         if not 1e-3 <= self.resolution <= 1:
             raise ValueError(f"resolution: must be between 0.001 and 1, found {self.resolution}")
 
@@ -57,8 +60,8 @@ class DiscreteThrow:
         features: rounded φ of every cell, [cells, F].
         demonstrated: mean visits of a demonstration to every cell, [cells].
         mapped: target c, swing k and release step u that stand for each demonstration, int64 [M, 3].
-        offset: landing − target, m, [C K, T + 1, 2]; inf where it is not down in time.
-        figures: how far demonstrations are from what stands for them; the unsteadiness assumed.
+        miss: distance of landing and target, m, [C K, T + 1]; inf where it is not down in time.
+        figures: how far demonstrations are from what stands for them.
     """
 
     def __init__(
@@ -72,12 +75,11 @@ class DiscreteThrow:
         self.targets = targets[chosen]
         world = task.simulator.world
         self.swings = SwingGrid(world, demonstrations.actions, start, self.settings.swings)
+        self._idle = idle_hands(task.horizon, self.settings.never).to(task.device)
         self._fill(demonstrations)
-        miss = (landing - targets)[:, :2]
-        uneven, astray = self.unsteadiness(miss, targets)
-        self.mdp = self._mdp(uneven, astray)
-        self.figures = self._discretisation(miss, release_steps(demonstrations.actions))
-        self.figures |= {"unsteadiness_strength": uneven, "unsteadiness_rad": astray}
+        self.mdp = self._mdp()
+        miss = (landing - targets)[:, :2].norm(dim=-1)
+        self.figures = self._discretisation(miss, demonstrations)
 
     def bundle(self, target: Tensor) -> Bundle:
         """Every throw of the grid at a target [3], m."""
@@ -87,13 +89,16 @@ class DiscreteThrow:
         return throw_all(position, velocity, target, flight, self.task.features, self.rounding)
 
     def rewards(self, g: Tensor) -> Sequence[Tensor]:
-        """r_t(s, a) of choosing, [C, K], and of holding or releasing, T times [C K + 1, 2], from g [cells]."""
+        """r_t(s, a) from g [cells]: of choosing, [C, K], then of holding or releasing, T times [C K + 1, 2].
+
+        The last include log q of idle hands: what is believed is q exp(Σ r), up to its scale.
+        """
         held = g[self._held]
         flights = torch.zeros_like(held).flatten()
         flights.index_add_(0, self._rows, g[self._cells] * self._spent)
         both = g.new_zeros(len(held), held.shape[1] + 1, 2)
-        both[:, :-1, HOLD] = held
-        both[:, :-1, RELEASE] = held + flights.reshape(held.shape)
+        both[:, :-1, HOLD] = held + self._idle[:, None, HOLD]
+        both[:, :-1, RELEASE] = held + flights.reshape(held.shape) + self._idle[:, None, RELEASE]
         return [g.new_zeros(self.mdp.steps[0].available.shape), *both]
 
     def visits(self, marginals: Sequence[Tensor]) -> Tensor:
@@ -106,39 +111,14 @@ class DiscreteThrow:
     def hit_rate(self, marginals: Sequence[Tensor], within: float = 0.10) -> float:
         """Probability of a landing within a distance (m) of the target."""
         let_go = torch.stack([mu[:-1, RELEASE] for mu in marginals[1:]], 1)
-        return float((let_go * (self.offset[:, :-1].norm(dim=-1) <= within)).sum())
+        return float((let_go * (self.miss[:, :-1] <= within)).sum())
 
-    def unsteadiness(self, miss: Tensor, targets: Tensor) -> tuple[float, float]:
-        """Standard deviations of strength (1) and direction (rad) that scatter landings as demonstrated.
-
-        Args:
-            miss: landing − target of the demonstrations, m, [M, 2].
-            targets: m, [M, 3].
-        """
-        radius = targets[:, :2].norm(dim=-1)
-        forward = targets[:, :2] / radius[:, None]
-        along = (miss * forward).sum(-1)
-        across = forward[:, 0] * miss[:, 1] - forward[:, 1] * miss[:, 0]
-        # what one more step of strength does to the landing, where the demonstrations are
-        c, k, u = self.mapped.unbind(-1)
-        stronger, weaker = self.swings.neighbours(k)
-        offset = self.offset.cpu().unflatten(0, (len(self.targets), len(self.swings)))
-        step = (offset[c, stronger, u] - offset[c, weaker, u]).norm(dim=-1)
-        known = step.isfinite() & (step > 0) & along.isfinite()
-        if not known.any():
-            return 0.0, 0.0
-        slope = step[known].median() / (2 * self.swings.spacing)
-        uneven = along[known].square().mean().sqrt() / slope
-        astray = (across / radius)[known].square().mean().sqrt()
-        return self.settings.noise * float(uneven), self.settings.noise * float(astray)
-
-    def _mdp(self, uneven: float, astray: float) -> FiniteMDP:
+    def _mdp(self) -> FiniteMDP:
         shares = torch.bincount(self.context, minlength=len(self.targets)).float()
         targets, swings, device = len(shares), len(self.swings), self.task.device
         states = torch.arange(targets * swings + 1, device=device)
-        reached, chance = (x.to(device) for x in self.swings.slips(uneven, astray))
-        aimed = (torch.arange(targets, device=device) * swings)[:, None, None] + reached
-        first = Step(aimed, chance.expand(aimed.shape), len(states))
+        chosen = states[:-1].reshape(targets, swings, 1)
+        first = Step(chosen, torch.ones(chosen.shape, device=device), len(states))
         go_on = torch.stack((states, torch.full_like(states, len(states) - 1)), 1)[..., None]
         certain = torch.ones(go_on.shape, device=device)
         certain[-1, RELEASE] = 0.0  # a ball that is gone leaves nothing to choose
@@ -151,11 +131,11 @@ class DiscreteThrow:
         total = len(self.targets) * swings
         self.mapped = torch.zeros(len(demonstrations), 3, dtype=torch.long)
         visited = torch.zeros(len(demonstrations), steps, dtype=torch.long)
-        held, rows, codes, spent, offsets = [], [], [], [], []
+        held, rows, codes, spent, misses = [], [], [], [], []
         for c, target in enumerate(self.targets):
             bundle = self.bundle(target)
             held.append(bundle.held)
-            offsets.append(bundle.offset)
+            misses.append(bundle.miss)
             u, k, code, time = bundle.flights()
             rows.append((u * total + c * swings + k).int())
             codes.append(code)
@@ -164,36 +144,45 @@ class DiscreteThrow:
                 k_m, u_m = bundle.nearest(demonstrations.features[m, :-1], self.rounding)
                 self.mapped[m] = torch.tensor([c, k_m, u_m])
                 visited[m] = bundle.code[:, k_m, u_m]
-        seen = torch.cat([torch.cat([x.unique() for x in (*held, *codes)])]).unique()
+        seen = torch.cat([x.unique() for x in (*held, *codes)]).unique()
         self._held = torch.searchsorted(seen, torch.cat(held, 1)).to(device)
         self._cells = torch.cat([torch.searchsorted(seen, code).int() for code in codes]).to(device)
         self._rows, self._spent = torch.cat(rows).to(device), torch.cat(spent).to(device)
         self.features = self.rounding.features(seen).to(device)
         counts = torch.searchsorted(seen, visited).flatten().bincount(minlength=len(seen))
         self.demonstrated = (counts.float() / len(demonstrations)).to(device)
-        self.offset = torch.cat(offsets).to(device)
+        self.miss = torch.cat(misses).to(device)
 
     def _read(self, observations: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
-        """Median start (q and q̇, each [n]), targets [M, 3] and last ball positions [M, 3] of demonstrations."""
+        """Median start (q and q̇, each [n]), targets [M, 3] and last ball positions [M, 3]."""
         seen = self.task.observation
         raw = observations * seen.scale.cpu() + seen.mean.cpu()
         n = self.task.simulator.world.robot.n
-        q, qd, targets = (
-            raw[:, 0, :n],
-            raw[:, 0, n : 2 * n] * seen.velocity.cpu(),
-            raw[:, 0, 2 * n : 2 * n + 3],
-        )
-        start = (q.median(0).values, qd.median(0).values)
+        q, qd, targets = raw[:, 0, : 2 * n + 3].split((n, n, 3), -1)
+        start = (q.median(0).values, (qd * seen.velocity.cpu()).median(0).values)
         return start, targets, raw[:, -1, 2 * n + 3 : 2 * n + 6]
 
-    def _discretisation(self, miss: Tensor, release: Tensor) -> dict[str, float]:
+    def _discretisation(self, miss: Tensor, demonstrations: Trajectories) -> dict[str, float]:
         c, k, u = self.mapped.unbind(-1)
-        apart = self.offset.cpu()[c * len(self.swings) + k, u].norm(dim=-1) - miss.norm(dim=-1)
+        release = release_steps(demonstrations.actions)
         late = (u - release).abs().float().mean() * self.task.simulator.world.dt
-        return {
-            "discretisation_miss_m": float(apart[apart.isfinite()].abs().mean()),
-            "discretisation_release_s": float(late),
-        }
+        apart = (self.miss.cpu()[c * len(self.swings) + k, u] - miss).abs()
+        down = apart.isfinite() & (demonstrations.features[:, -1, LANDED] > 0.5)
+        figures = {"discretisation_release_s": float(late)}
+        return figures | ({"discretisation_miss_m": float(apart[down].mean())} if down.any() else {})
+
+
+def idle_hands(steps: int, never: float) -> Tensor:
+    """log q_t(hold, release), [T, 2], of someone who wants nothing: never lets go, or at any time alike.
+
+    Args:
+        steps: T.
+        never: chance of the former.
+    """
+    at_any_time = (1 - never) / steps
+    still_holding = never + at_any_time * torch.arange(steps, 0, -1)
+    release = at_any_time / still_holding
+    return torch.stack((1 - release, release), -1).log()
 
 
 def choose_targets(targets: Tensor, most: int) -> tuple[Tensor, Tensor]:

@@ -27,9 +27,7 @@ class Step:
     def __post_init__(self) -> None:
         total = self.probabilities.sum(-1)
         if not bool(((total - 1).abs().lt(1e-4) | total.eq(0)).all()) or bool((self.probabilities < 0).any()):
-            raise ValueError(
-                "probabilities: P(· | s, a) must be ≥ 0 and sum to 1, or be all 0 for no such action"
-            )
+            raise ValueError("probabilities: P(· | s, a) must sum to 1, or be all 0 where there is no a")
         if not bool(self.available.any(-1).all()):
             raise ValueError("probabilities: a state has no action; let it stay where it is")
 

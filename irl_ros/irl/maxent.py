@@ -12,8 +12,8 @@ inference" (2018), all in logs:
 
 That is the belief of 2008: with dynamics that are not certain it takes lucky transitions for likely ones. The
 *causal* belief of 2010 does not hope: the expectation over s' moves out of the exponent, log β_t(s, a) =
-Q_t(s, a) = r + γ E_{s'}[V_{t+1}(s')], V_t = log Σ_a exp Q_t, and α_t(s) becomes where π = exp(Q − V) is at t. With
-certain dynamics and one start the two are the same. Only the causal one is discounted here.
+Q_t(s, a) = r + γ E_{s'}[V_{t+1}(s')], V_t = log Σ_a exp Q_t, and α_t(s) becomes where π = exp(Q − V) is at t.
+With certain dynamics and one start the two are the same. Only the causal one is discounted here.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Messages:
 
     Attributes:
         log_policy: log π_t(a | s), each [S, A].
-        log_marginals: log γ^t μ_t(s, a), each [S, A]; endless: log of their sum over t, the discounted visits.
+        log_marginals: log γ^t μ_t(s, a), each [S, A]; endless: log of their sum over t.
         log_z: log Z; causal: its lower bound E_{s_0}[V_0(s_0)], the log-partition of each start on average.
     """
 
@@ -158,7 +158,9 @@ def believe(problem: Problem, r: Tensor, causal: bool = True) -> Belief:
     return Belief(likelihood, problem.visits(marginals), marginals)
 
 
-def ascend(problem: Problem, reward: Any, gain: float = 1.0, causal: bool = True) -> Belief:
+def ascend(
+    problem: Problem, reward: Any, gain: float = 1.0, causal: bool = True, against: Tensor | float = 0.0
+) -> Belief:
     """Leave −∇_ψ of the demonstrations' log-likelihood in the gradients of `reward`; r_ψ = gain · g_ψ.
 
     Args:
@@ -166,37 +168,43 @@ def ascend(problem: Problem, reward: Any, gain: float = 1.0, causal: bool = True
         reward: an nn.Module with `of_features`: φ [C, F] → g_ψ [C].
         gain: scale of g in r.
         causal: the belief of 2010, else that of 2008.
+        against: visits [C] whose r counts against the likelihood.
     """
     r = gain * reward.of_features(problem.features)
     belief = believe(problem, r.detach(), causal)
     # Ziebart 2008, eq. 6, with ∇_ψ r in place of the features
-    (-((problem.demonstrated - belief.visits) * r).sum()).backward()
+    (-((problem.demonstrated - belief.visits - against) * r).sum()).backward()
     return belief
 
 
 @dataclass(frozen=True)
 class MaxEntSettings:
-    iterations: int = 30
+    iterations: int = 25
     """Most rounds."""
     steps: int = 5
     """Gradient steps on ψ in a round."""
-    learning_rate: float = 0.01
+    learning_rate: float = 0.015
     weight_decay: float = 1e-3
-    gain: float = 2.0
-    """Scale of g in r: g lies in (−1, 1), and a trajectory's r is a sum over its steps."""
-    gradient_penalty: float = 0.5
+    gain: float = 0.1
+    """Scale of g in r. g lies in (−1, 1) and a trajectory's r is a sum over its steps, so this bounds what
+    anyone may want: small enough, and g has to use all of its range to explain them."""
+    pessimism: float = 0.1
+    """Weight of −E[Σ r] of someone who wants nothing: what they bring about is worth little, unless the
+    demonstrations say otherwise."""
+    gradient_penalty: float = 0.02
+    """Weight of E|∇_φ g|² between demonstrated and believed features."""
     causal: bool = True
     """The belief of 2010; the throw's dynamics are certain, and each target is a start of its own."""
     grid: ThrowGridSettings = field(default_factory=ThrowGridSettings)
 
     @property
     def episodes(self) -> int:
-        """Episodes in a round: none, the finite MDP knows all of them."""
-        return 0
+        """Episodes in a round: the swings of the grid, rolled once, spread over the rounds."""
+        return math.ceil(self.grid.targets * self.grid.swings.count / max(self.iterations, 1))
 
     def __post_init__(self) -> None:
         at_least(self, 1, "steps")
-        at_least(self, 0, "iterations", "learning_rate", "weight_decay", "gradient_penalty")
+        at_least(self, 0, "iterations", "learning_rate", "weight_decay", "pessimism", "gradient_penalty")
         if not self.gain > 0:
             raise ValueError(f"gain: must be above 0, found {self.gain}")
 
@@ -204,7 +212,7 @@ class MaxEntSettings:
 class MaxEnt:
     """Gradient ascent on ψ over the finite MDP of a throw. An `Algorithm` that leaves the policy as it is.
 
-    The believed policy is one of the finite MDP; one for the arm is found by optimising the reward afterwards.
+    The believed policy is one of the finite MDP; the arm gets one when the reward is optimised afterwards.
 
     Args:
         task: the throw.
@@ -234,6 +242,8 @@ class MaxEnt:
         self.optimizer = torch.optim.AdamW(
             reward.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
+        nothing = torch.zeros(len(self.problem.features), device=task.device)
+        self.idle = settings.pessimism * believe(self.problem, nothing, settings.causal).visits
         self.round = 0
 
     @property
@@ -245,7 +255,7 @@ class MaxEnt:
         s, problem = self.settings, self.problem
         for _ in range(s.steps):
             self.optimizer.zero_grad()
-            belief = ascend(problem, self.reward, s.gain, s.causal)
+            belief = ascend(problem, self.reward, s.gain, s.causal, self.idle)
             (s.gradient_penalty * self._steepness(belief.visits)).backward()
             self.optimizer.step()
         self.round += 1

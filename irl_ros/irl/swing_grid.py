@@ -12,30 +12,35 @@ from irl_ros.settings import at_least
 from irl_ros.sim.batch_world import BatchWorld
 from irl_ros.sim.world import World
 
-LIKELY = 49
-"""Neighbours on the grid that a chosen swing may slip to."""
+CANDIDATES = 2000
+"""Random motions that `reaches` chooses from."""
 VERTICAL = 0.95
 """From this cosine on, a joint's axis counts as vertical."""
 
 
 @dataclass(frozen=True)
 class SwingGridSettings:
-    strengths: int = 23
+    strengths: int = 15
     """Speeds of a swing, evenly from `weakest` to `strongest`."""
     weakest: float = 0.3
     strongest: float = 1.4
     """Share of the demonstrated joint velocities."""
     shapes: int = 2
     """Demonstrated swings to build on, evenly over their launch angles."""
-    random_shapes: int = 2
-    """Swings nobody showed, of random joints: a reward must know that they are worse."""
-    turns: tuple[float, ...] = tuple(round(0.05 * i, 2) for i in range(-6, 7))
+    reaches: int = 3
+    """Motions nobody showed, that carry the ball over the targets and keep it."""
+    turns: tuple[float, ...] = (-0.2, -0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2)
     """Azimuth errors, rad."""
+
+    @property
+    def count(self) -> int:
+        """Most swings towards a target: with fewer demonstrations than `shapes` there are fewer."""
+        return self.strengths * (self.shapes + self.reaches) * len(self.turns)
 
     def __post_init__(self) -> None:
         at_least(self, 1, "shapes")
         at_least(self, 2, "strengths")
-        at_least(self, 0, "weakest", "random_shapes")
+        at_least(self, 0, "weakest", "reaches")
         if not self.turns:
             raise ValueError("turns: name at least one azimuth error")
 
@@ -74,16 +79,17 @@ class SwingGrid:
         angles = torch.tensor([angle for _, angle in demonstrated])
         chosen = torch.linspace(0, len(angles) - 1, min(settings.shapes, len(angles))).round().long()
         self.shapes = [demonstrated[int(i)][0] for i in angles.argsort()[chosen]]
-        if settings.random_shapes:
-            velocity, release = random_swings(world, settings.random_shapes)
-            self.shapes += [shape for shape, _ in self._measured(velocity, release)]
+        if settings.reaches:
+            carried = reaches(self.simulator, start, settings.reaches)
+            end = torch.full((len(carried),), world.horizon)
+            self.shapes += [shape for shape, _ in self._measured(carried, end)]
         self.strengths = torch.linspace(settings.weakest, settings.strongest, settings.strengths)
 
     def __len__(self) -> int:
         return len(self.strengths) * len(self.shapes) * len(self.settings.turns)
 
     def towards(self, azimuth: float) -> Tensor:
-        """Velocity commands [K, T, n] of all swings at a target's azimuth (rad); K runs over strength, shape, turn."""
+        """Velocity commands [K, T, n] towards an azimuth (rad); k runs over strength, shape and turn."""
         turns = torch.tensor(self.settings.turns)
         swings = []
         for strength in self.strengths:
@@ -94,42 +100,8 @@ class SwingGrid:
         return torch.cat(swings)
 
     def roll(self, azimuth: float) -> tuple[Tensor, Tensor]:
-        """Ball position (m) and velocity (m/s) in the hand at steps 0 … T of every swing, each [K, T + 1, 3]."""
+        """Position (m) and velocity (m/s) of a ball kept in hand at steps 0 … T, each [K, T + 1, 3]."""
         return self._carry(self.towards(azimuth))
-
-    @property
-    def spacing(self) -> float:
-        """Between two strengths."""
-        return float(self.strengths[1] - self.strengths[0])
-
-    def neighbours(self, swing: Tensor) -> tuple[Tensor, Tensor]:
-        """The same swings one strength up and one down, int64 [...]; at the edge of the grid the swing itself."""
-        others = len(self) // len(self.strengths)
-        up, down = swing + others, swing - others
-        return torch.where(up < len(self), up, swing), torch.where(down >= 0, down, swing)
-
-    def slips(self, uneven: float, astray: float) -> tuple[Tensor, Tensor]:
-        """What a hand makes of a chosen swing: swings, int64 [K, L], and their chances, [K, L].
-
-        Args:
-            uneven: standard deviation of the strength, 1.
-            astray: standard deviation of the direction, rad.
-        """
-        turns = torch.tensor(self.settings.turns)
-        by_strength = _normal(self.strengths, uneven)
-        by_turn = _normal(turns, astray)
-        i, j, l = (torch.arange(n) for n in (len(self.strengths), len(self.shapes), len(turns)))
-        # [i, j, l, i', l']: the shape stays
-        shape = (len(i), len(j), len(l), len(i), len(l))
-        swing = (i[:, None] * len(j) + j[:, None, None, None]) * len(l) + l
-        chance = by_strength[:, None, None, :, None] * by_turn[:, None, :]
-        swing, chance = (
-            swing.expand(shape).reshape(len(self), -1),
-            chance.expand(shape).reshape(len(self), -1),
-        )
-        # only the likely ones: the rest are many and together rare
-        likely = chance.topk(min(LIKELY, chance.shape[1]), -1)
-        return swing.gather(1, likely.indices), likely.values / likely.values.sum(-1, keepdim=True)
 
     def _carry(self, velocity: Tensor) -> tuple[Tensor, Tensor]:
         count = len(velocity)
@@ -154,7 +126,7 @@ class SwingGrid:
         return list(zip(shapes, angle))
 
     def _turning(self, angle: Tensor, shape: Shape) -> Tensor:
-        """Commands [K, T, n] that turn the base by angles [K] (rad) until the release, on top of a swing's own."""
+        """Commands [K, T, n] that turn the base by angles [K] (rad) until the release."""
         world, steps = self.simulator.world, len(shape.velocity)
         duration = max(shape.release, 1)
         profile = minimum_jerk_speed((torch.arange(steps) + 0.5) / duration) / (duration * world.dt)
@@ -164,7 +136,7 @@ class SwingGrid:
 
 
 def turning_joint(simulator: BatchWorld, q: Tensor) -> Tensor:
-    """Unit vector [n] of the first free joint with a vertical axis at q [n], signed so that + turns left; or zeros."""
+    """Unit vector [n] of the first free joint that is vertical at q [n], positive to the left; or zeros."""
     axes = simulator.kinematics.frames(q)[0][..., 2]
     free = torch.as_tensor(simulator.world.velocity > 0) & ~torch.tensor(simulator.kinematics.prismatic)
     vertical = free & (axes[:, 2].abs() > VERTICAL)
@@ -175,12 +147,6 @@ def turning_joint(simulator: BatchWorld, q: Tensor) -> Tensor:
     return turn
 
 
-def _normal(grid: Tensor, deviation: float) -> Tensor:
-    """P(j | i) on an even grid [n], [n, n]: normally distributed about i."""
-    chance = torch.exp(-0.5 * ((grid - grid[:, None]) / max(deviation, 1e-6)).square())
-    return chance / chance.sum(-1, keepdim=True)
-
-
 def release_steps(actions: Tensor) -> Tensor:
     """The first step that opens the hand, int64 [M], for actions [M, T, n + 1]; the last one if none does."""
     opens = actions[..., -1] > 0
@@ -188,14 +154,27 @@ def release_steps(actions: Tensor) -> Tensor:
     return torch.where(opens.any(1), opens.float().argmax(1), last)
 
 
-def random_swings(world: World, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Smooth swings of random joints and times: velocity commands [count, T, n] and release steps [count]."""
-    generator = torch.Generator().manual_seed(seed)
-    steps = world.horizon
-    begin = torch.rand(count, 1, world.robot.n, generator=generator) * 0.3 * steps
-    length = (0.3 + 0.4 * torch.rand(count, 1, world.robot.n, generator=generator)) * steps
-    speed = 2.0 * torch.rand(count, 1, world.robot.n, generator=generator) - 1.0
-    time = torch.arange(steps)[:, None] + 0.5
-    velocity = speed * minimum_jerk_speed((time - begin) / length) / PEAK_SPEED
-    release = (begin + 0.5 * length)[:, 0].mean(-1).round().long()
-    return velocity, release
+def reaches(simulator: BatchWorld, start: tuple[Tensor, Tensor], count: int, seed: int = 0) -> Tensor:
+    """Ways to carry the ball to the targets' ring and keep it there: velocity commands, [count, T, n].
+
+    Of random smooth motions those that end over the ring, evenly over the height they end at.
+    """
+    world, generator = simulator.world, torch.Generator().manual_seed(seed)
+    limit, lower, upper = (
+        torch.as_tensor(x, dtype=torch.float32)
+        for x in (world.velocity, world.robot.lower, world.robot.upper)
+    )
+    way = (lower + (upper - lower) * torch.rand(CANDIDATES, len(lower), generator=generator)) - start[0]
+    duration = 0.75 * world.horizon * world.dt
+    way = torch.minimum(torch.maximum(way, -limit * duration / PEAK_SPEED), limit * duration / PEAK_SPEED)
+    time = (torch.arange(world.horizon) + 0.5) * world.dt
+    speed = way[:, None] * minimum_jerk_speed(time / duration)[:, None] / duration
+    velocity = torch.where(limit > 0, speed / limit.clamp_min(1e-6), torch.zeros_like(speed))
+    end = simulator.kinematics.tool_position(start[0] + way)
+    radius, height = end[:, :2].norm(dim=-1), end[:, 2] - world.settings.target.height
+    near, far = world.settings.target.radius
+    # those that end over the ring come first; of an arm too short for that, those that come nearest
+    outside = torch.maximum(near - radius, radius - far).clamp_min(0.0) + (height < 0.05) * 10.0
+    over = outside.argsort()[: max(count, int((outside == 0).sum()))]
+    chosen = torch.linspace(0, len(over) - 1, count).round().long()
+    return velocity[over[height[over].argsort()[chosen]]]

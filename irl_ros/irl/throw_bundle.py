@@ -37,11 +37,11 @@ class Bundle:
 
     Attributes:
         code: rounded features at t = 0 … T − 1, int64 [T, K, T + 1].
-        offset: landing − target, m, [K, T + 1, 2]; inf where the ball is not down at the horizon.
+        miss: distance of landing and target, m, [K, T + 1]; inf where the ball is not down at the horizon.
     """
 
     code: Tensor
-    offset: Tensor
+    miss: Tensor
 
     @property
     def held(self) -> Tensor:
@@ -49,7 +49,7 @@ class Bundle:
         return self.code[:, :, -1]
 
     def flights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What follows a release: release step u, swing k, code, and how many steps are spent in it, each [E]."""
+        """What follows a release: release step u, swing k, code, and steps spent in it, each [E]."""
         steps, swings, _ = self.code.shape
         code = self.code[:, :, :steps].permute(2, 1, 0)  # [u, k, t]
         t, u = torch.arange(steps), torch.arange(steps)[:, None, None]
@@ -62,8 +62,8 @@ class Bundle:
         return row // swings, row % swings, code.flatten()[at], end - at
 
     def nearest(self, features: Tensor, rounding: Rounding) -> tuple[int, int]:
-        """Swing k and release u whose features are nearest to a demonstration's, φ(s_0) … φ(s_{T−1}) [T, F]."""
-        distance = torch.zeros(self.code.shape[1:])
+        """Swing k and release u whose features are nearest to φ(s_0) … φ(s_{T−1}), [T, F]."""
+        distance = torch.zeros(self.miss.shape)
         for code, phi in zip(self.code, features):
             distance += (rounding.features(code) - phi).square().sum(-1)
         best = int(distance.argmin())
@@ -97,8 +97,8 @@ def throw_all(
         x[:, gone] = torch.where(down[..., None], x[:, gone], moved)
         v[:, gone] = torch.where(down[..., None], v[:, gone], speed)
         landed[:, gone] = down | reached
-    offset = (x - target)[..., :2].masked_fill(~landed[..., None], math.inf)
-    return Bundle(code, torch.cat((offset, torch.full((swings, 1, 2), math.inf)), 1))
+    miss = (x - target)[..., :2].norm(dim=-1).masked_fill(~landed, math.inf)
+    return Bundle(code, torch.cat((miss, torch.full((swings, 1), math.inf)), 1))
 
 
 def _state(x: Tensor, v: Tensor, target: Tensor, held: bool = False, landed: Tensor | None = None) -> State:

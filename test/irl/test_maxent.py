@@ -154,7 +154,7 @@ def test_with_certain_dynamics_and_one_start_both_beliefs_are_one() -> None:
 
 
 def test_hope_is_not_causal() -> None:
-    """A gamble, lose 10 or win 3 with even odds, against a sure 1: only the belief of 2008 is for gambling."""
+    """Lose 10 or win 3 with even odds, or a sure 1: only the belief of 2008 is for gambling."""
     p = torch.zeros(4, 2, 4, dtype=torch.float64)
     p[0, 0, 1] = p[0, 0, 2] = 0.5
     p[0, 1, 3] = 1.0
@@ -339,7 +339,7 @@ def test_broken_mdps_are_refused() -> None:
         FiniteMDP.of_matrix(p * 1.1, start, 3)
     with pytest.raises(ValueError, match="has no action"):
         FiniteMDP.of_matrix(p * torch.tensor([1.0, 0.0])[:, None, None], start, 3)
-    with pytest.raises(ValueError, match="initial: .* sums to 0.5"):
+    with pytest.raises(ValueError, match=r"initial: .* sums to 0\.5"):
         FiniteMDP.of_matrix(p, start * 0.5, 3)
     with pytest.raises(ValueError, match="endless: needs a discount below 1"):
         FiniteMDP.of_matrix(p, start)
