@@ -65,11 +65,8 @@ class SafetyFilter:
             Viability(JointLimits(*row), self.period, s.lateness, lag)
             for row in np.stack(columns, 1).tolist()
         ]
-        self._reader, self._clock, self._latch = (
-            JointReader(world.robot.joints),
-            StepClock(self.period),
-            StopLatch(),
-        )
+        self._reader, self._latch = JointReader(world.robot.joints), StopLatch()
+        self._clock = StepClock(self.period)
         self._v, self._a = [0.0] * self._n, [0.0] * self._n
         self._q: list[float] | None = None
         self._held = -math.inf

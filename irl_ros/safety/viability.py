@@ -27,9 +27,10 @@ class Viability:
     """One-step lookahead into the set of joint states from which a stop inside all limits exists.
 
     A state is viable where
-        |a| ≤ A,    v + a² / 2J ≤ V while a > 0 (and mirrored),    κ B(v, a) ≤ room up and room down,
-    with B from `braking_room`. From a viable state the step of `brake` leads to a viable one, so there is an
-    interval of accelerations around it that do. Wanted velocities inside pass exactly.
+        |a| ≤ A,    v ≤ V, and v + a² / 2J ≤ V where the next step cannot take a back,    κ B(v, a) ≤ room,
+    each in both directions, with B from `braking_room`. From a viable state the step of `brake` leads to a
+    viable one, so there is an interval of accelerations around it that do. Wanted velocities inside pass
+    exactly.
 
     Args:
         limits: of the joint.
@@ -44,10 +45,10 @@ class Viability:
         v, a, j = limits.velocity, limits.acceleration, limits.jerk
         worst = stopping_distance(v, a, a, j) + (period + lag) * peak_speed(v, a, j)
         self._far = self.stretch * worst  # no viable command needs more room than this
-        self._near = a * period + a * a / (
-            2.0 * j
-        )  # of a velocity limit: no step can take it beyond from farther
-        self._soon = j * SHORTEST * period  # an acceleration that the next step can take back, however short
+        # no step from farther away can take the velocity beyond its limit
+        self._near = a * period + a * a / (2.0 * j)
+        # an acceleration that the next step can take back, however short
+        self._soon = j * SHORTEST * period
 
     def stop(self, v: float, a: float, dt: float) -> float:
         """The next velocity on the way to rest, rad/s, after dt s at velocity v with acceleration a."""
@@ -111,7 +112,6 @@ class Viability:
 
         Everything is towards one limit: its rooms, rad, and the highest recent velocity, rad/s.
         """
-
         amax, jerk = self.limits.acceleration, self.limits.jerk
 
         def left(a: float) -> float:
