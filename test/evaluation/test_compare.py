@@ -92,43 +92,61 @@ def test_made_once(made: tuple[Grid, Path, Comparison]) -> None:
     assert stamps(out) == before
 
 
-def test_what_determines_a_cell_is_its_name(made: tuple[Grid, Path, Comparison], bags: Path) -> None:
-    """A setting of one algorithm makes new cells of that one; other demonstrations of all."""
-    grid, out, found = made
-    sources = sources_of(grid, out)
-
-    def names(**changes: object) -> set[str]:
-        other = Grid(**{**SMALL, "algos": ["airl", "bc"], "paths": [bags], "demos": [2], **changes})
-        return {c.file.name for c in Plan(other, out, sources).cells}
-
-    def kept(**changes: object) -> list[str]:
-        same = names() & names(**changes)
-        return sorted(c.name for c in found.cells if c.file.name in same)
-
-    assert len(kept()) == len(found.cells)
-    bc = ["learn-bc-bags-2-seed0", "evaluate-bc-bags-2-seed0-default", "reward-bc-bags-2-seed0"]
-    yardstick = ["transfer-true_reward-seed0-default-fresh", "evaluate-true_reward-seed0-default-fresh"]
-    once = [n for n in kept(overrides=[*LEARN, "airl.batch=33"]) if "bc" not in n]
-    assert once == sorted(yardstick)
-    assert kept(overrides=[*LEARN, "bc.steps=21"]) == sorted(yardstick)
-    assert kept(demos=[3]) == sorted(yardstick)  # which also has another name; the hash alone would do
-    changed = kept(transfer_overrides=[*TRANSFER, "reoptimise.settle=0.1"])
-    assert set(bc) < set(changed) and not any("transfer" in n for n in changed)
-    assert not [n for n in kept(throws=21) if n.startswith("evaluate")]
-    variant = Grid(**{**SMALL, "paths": [bags], "demos": [2], "variants": ["mine=bc:3 bc.steps=21"]})
-    assert variant.contenders["mine"].seeds == 3
-    as_set = Grid(**{**SMALL, "algos": ["bc"], "overrides": [*LEARN, "bc.steps=21"]})
-    assert variant.contenders["mine"].settings == as_set.contenders["bc"].settings
-    assert set(kept(throws=21)) > {"learn-airl-bags-2-seed0", "reward-airl-bags-2-seed0"}
+def planned(bags: Path | list[Path], out: Path, **changes: object) -> dict[str, Cell]:
+    """File name → cell of a small grid."""
+    paths = bags if isinstance(bags, list) else [bags]
+    grid = Grid(**{**SMALL, "algos": ["airl", "bc"], "paths": paths, "demos": [2], **changes})
+    return {c.file.name: c for c in Plan(grid, out, sources_of(grid, out)).cells}
 
 
-def test_a_version_makes_new_cells(
-    made: tuple[Grid, Path, Comparison], monkeypatch: pytest.MonkeyPatch
+def test_what_determines_a_cell_is_in_its_name(
+    bags: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    grid, out, found = made
+    """A setting of one algorithm makes new cells of that one; other demonstrations of all; and so on."""
+    before = planned(bags, tmp_path)
+
+    def kept(bags: Path | list[Path] = bags, **changes: object) -> list[str]:
+        return sorted(before[name].name for name in set(before) & set(planned(bags, tmp_path, **changes)))
+
+    every = sorted(c.name for c in before.values())
+    airl = [n for n in every if "-airl-" in n]
+    bc = [n for n in every if "-bc-" in n]
+    yardstick = [n for n in every if "true_reward" in n]
+    assert kept() == every == sorted(airl + bc + yardstick)
+    assert kept(overrides=[*LEARN, "airl.batch=33"]) == sorted(bc + yardstick)
+    assert kept(overrides=[*LEARN, "bc.steps=21"]) == yardstick  # every algorithm starts from the clone
+    others = [bags / f"episode_{k:04d}" for k in (1, 3)]
+    assert kept(others) == yardstick
+    again = [n for n in every if "-fresh" in n]
+    assert kept(transfer_overrides=[*TRANSFER, "reoptimise.settle=0.1"]) == [
+        n for n in every if n not in again
+    ]
+    thrown = [n for n in every if n.startswith("evaluate")]
+    assert kept(throws=21) == [n for n in every if n not in thrown]
+    assert kept(seeds=2) == every
     monkeypatch.setattr("irl_ros.evaluation.compare.__version__", "99")
-    cells = Plan(grid, out, sources_of(grid, out)).cells
-    assert not {c.file.name for c in cells} & {c.file.name for c in found.cells}
+    assert kept() == []
+
+
+def test_a_variant_is_an_algorithm_with_other_settings(bags: Path) -> None:
+    grid = Grid(**{**SMALL, "algos": ["bc"], "paths": [bags], "variants": ["mine=bc:3 bc.steps=21"]})
+    as_set = Grid(**{**SMALL, "algos": ["bc"], "overrides": [*LEARN, "bc.steps=21"]})
+    assert grid.contenders["mine"].settings == as_set.contenders["bc"].settings
+    assert grid.contenders["bc"].settings != as_set.contenders["bc"].settings
+    assert (grid.contenders["mine"].seeds, grid.seeds_at_most) == (3, 3)
+
+
+def test_what_is_on_disk_counts_only_for_its_own_key(tmp_path: Path) -> None:
+    cell = cell_of(tmp_path, "evaluate", throws=5)
+    result = Result(DONE, "", {"hit_10cm": 0.5, "median_error_m": float("inf")}, 1.5, "abc")
+    cell.keep(result)
+    expected = Result(DONE, "", {"hit_10cm": 0.5, "median_error_m": None}, 1.5, "abc")
+    assert cell.result() == expected
+    whole = cell.file.read_text()
+    cell.file.write_text(whole.replace("'throws': 5", "'throws': 6"))
+    assert cell.result() is None
+    cell.file.write_text(whole[:-20])  # no kill leaves that, but a full disk may
+    assert cell.result() is None
 
 
 # --- demonstrations ---
