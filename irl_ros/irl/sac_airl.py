@@ -10,7 +10,7 @@ this is; what differs is where samples come from and go to:
 * Rewards are worked out when episodes are replayed, from today's g and h, and the policy step is K gradient
   steps of SAC on all of R, so an episode teaches many times.
 * Some episodes of a round are made by a background policy, this round's swing let go at any time: a critic
-  can compare letting go now with holding on only if it has seen both, and a policy soon does one of them only.
+  can compare letting go now with holding on only if it has seen both, and a policy soon does but one of them.
 * A game of few episodes has no calm of its own, so when it is over, g and h stay as they are for the last
   rounds, and policy steps and temperature shrink to nothing.
 * DAC's absorbing states are a matter of episodes whose length the policy can choose: what ends early gets

@@ -39,6 +39,9 @@ class Agent(Protocol):
     def keep_within_bounds(self) -> None:
         """For after a gradient step: bring parameters back that have left their bounds."""
 
+    def untrained(self) -> Agent:
+        """Another of the same kind and size that sees the same, scaled the same, and has learned nothing."""
+
     def value_network(self) -> nn.Module:
         """An untrained network [..., D] → [..., 1] of the policy's own size, on its device."""
 

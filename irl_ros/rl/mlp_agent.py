@@ -62,6 +62,11 @@ class MlpAgent(nn.Module):
     def keep_within_bounds(self) -> None:
         """For after a gradient step: nothing to bring back, unless an agent has bounds."""
 
+    def untrained(self) -> MlpAgent:
+        """Another of the same kind and size that has learned nothing."""
+        other = type(self)(self.observation_size, self.outputs, self.settings, self.idle)
+        return other.to(next(self.parameters()).device)
+
     def value_network(self) -> nn.Module:
         """An untrained value function of the agent's size, [..., D] → [..., 1]."""
         device = next(self.parameters()).device

@@ -105,6 +105,12 @@ class Policy(nn.Module):
         noise = self.bounded_log_std.detach().exp() * torch.randn_like(velocities)
         return torch.cat((velocities + noise, action[..., -1:]), -1)
 
+    def untrained(self) -> Policy:
+        """Another of the same size that sees the same, scaled the same, and has learned nothing."""
+        other = Policy(self.world, self.settings).to(self.log_std.device)
+        other.observation.load_state_dict(self.observation.state_dict())
+        return other
+
     def value_network(self) -> nn.Module:
         """An untrained value function of the policy's size, [..., D] → [..., 1]."""
         sizes = [self.observation.size, *self.settings.hidden, 1]
