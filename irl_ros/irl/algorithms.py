@@ -11,6 +11,7 @@ from irl_ros.irl.gail import GAIL, GAILSettings
 from irl_ros.irl.gan_gcl import GANGCL, GANGCLSettings
 from irl_ros.irl.gcl import GCL, GCLSettings
 from irl_ros.irl.maxent import MaxEnt, MaxEntSettings
+from irl_ros.irl.ml_irl import MLIRL, MLIRLSettings
 from irl_ros.irl.sac_airl import SACAIRL, SACAIRLSettings
 
 GAMES: dict[str, Callable[..., Any]] = {
@@ -20,6 +21,7 @@ GAMES: dict[str, Callable[..., Any]] = {
     "gail": GAIL,
     "gan_gcl": GANGCL,
     "sac_airl": SACAIRL,
+    "ml_irl": MLIRL,
 }
 """Name → class, made as X(task, demonstrations, policy, reward, settings): see `irl.trainer.Algorithm`.
 
@@ -38,3 +40,4 @@ class AlgorithmSettings:
     gail: GAILSettings = field(default_factory=GAILSettings)
     gan_gcl: GANGCLSettings = field(default_factory=GANGCLSettings)
     sac_airl: SACAIRLSettings = field(default_factory=SACAIRLSettings)
+    ml_irl: MLIRLSettings = field(default_factory=MLIRLSettings)
