@@ -1,4 +1,4 @@
-"""The fusion of all samplers (Finn, Levine & Abbeel 2016, §4.3): all trajectories ever sampled, weighed by all."""
+"""The fusion of all samplers (Finn et al. 2016, §4.3): all trajectories ever sampled, weighed by all."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from irl_ros.irl.samplers import Sampler, restore_samplers, samplers_state
-from irl_ros.rl.agent import Agent
+from irl_ros.rl.agent import Actor
 from irl_ros.rl.control_view import ControlView
 from irl_ros.rl.controller import Controller, passive_controller
 from irl_ros.rl.task import Trajectories
 
 
 @torch.no_grad()
-def log_density(policy: Agent, trajectories: Trajectories, view: ControlView) -> Tensor:
+def log_density(policy: Actor, trajectories: Trajectories, view: ControlView) -> Tensor:
     """log q(τ) less the dynamics, which all samplers share, float64 [N].
 
     Only what is done with the ball in hand counts: what follows changes no feature, so the model's and every
@@ -80,7 +80,7 @@ class Fusion:
         rows = self.rows(k)
         return self.of_each[k][rows] - self.log_passive[rows]
 
-    def _everywhere(self, policy: Agent) -> Tensor:
+    def _everywhere(self, policy: Actor) -> Tensor:
         return torch.cat([log_density(policy, s.trajectories, self.view) for s in self.samplers])
 
     def _gather(self) -> None:
@@ -92,7 +92,7 @@ class Fusion:
         linear = [isinstance(s.policy, Controller) for s in self.samplers]
         return {"samplers": samplers_state(self.samplers), "linear": linear, "of_each": self.of_each}
 
-    def load_state_dict(self, state: dict[str, Any], policy: Agent, device: torch.device) -> None:
+    def load_state_dict(self, state: dict[str, Any], policy: Actor, device: torch.device) -> None:
         """`policy`: of the kind of the samplers that are no controllers."""
         self.samplers = [
             restore_samplers([kept], self.passive if linear else policy, device)[0]
@@ -108,5 +108,5 @@ def log_partition(log_weight: Tensor) -> Tensor:
 
 
 def effective_sample_size(log_weight: Tensor) -> Tensor:
-    """(Σ w)² / Σ w² of log weights [..., N] (Kong 1992): how many samples of equal weight are worth as much."""
+    """(Σ w)² / Σ w² of log weights [..., N] (Kong 1992): how many equal samples say as much."""
     return torch.exp(2 * torch.logsumexp(log_weight, -1) - torch.logsumexp(2 * log_weight, -1))

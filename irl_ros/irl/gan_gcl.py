@@ -4,7 +4,7 @@ connection between GANs, inverse reinforcement learning, and energy-based models
 Read beside the paper: ψ are the parameters of the reward R_ψ(τ) = Σ_t gain · g_ψ(s_t) (the paper's −c), θ
 those of the policy, τ an episode, Z one learned scalar:
 
-    D(τ) = (1/Z) exp R_ψ(τ) / ((1/Z) exp R_ψ(τ) + q(τ))                                    (the paper's eq. 2)
+    D(τ) = (1/Z) exp R_ψ(τ) / ((1/Z) exp R_ψ(τ) + q(τ))                                    (the paper's §3.1)
 
 q(τ) = Π_t π(a_t | s_t): the dynamics stand in both terms and cancel. In log space D = σ(R_ψ − log Z − log q).
 
@@ -184,7 +184,7 @@ class GANGCL:
         figures = self.train_discriminator(mixture)
         if s.fusion and self.round % s.keep_every == 0:
             self.samplers.append(current.some(s.sampler_episodes))
-        # the generator's loss E[log(1 − D) − log D] = log Z + E_π[log π − R] (the paper's eq. after 3)
+        # the generator's loss E_π[log(1 − D) − log D] = log Z + E_π[log π − R] (the paper's §3.2)
         if self.round >= s.head_start:
             figures |= self.ppo.update(rollout, self.policy_reward(rollout))
         self.round += 1
@@ -245,7 +245,7 @@ class GANGCL:
         return paid + self.task.shaping(rollout, self.reward, s.ppo.gamma)
 
     def train_discriminator(self, mixture: list[Sampler]) -> dict[str, float]:
-        """Logistic regression on D of demonstrated segments (1) and sampled ones (0) (the paper's eq. 3)."""
+        """Logistic regression on D of demonstrated segments (1) and sampled ones (0)."""
         s = self.settings
         losses, right = [], []
         for _ in range(s.discriminator_steps):

@@ -6,14 +6,16 @@ Algorithm 1's lines are marked in `GCL.iterate`, Algorithm 2's in `GCL.learn_cos
     c_ψ(τ) = Σ_t −gain g_ψ(s_t) − log p₀(a_t | s_t)
     L(ψ)   = mean over demonstrations of c_ψ(τ) + log mean over background of exp(−c_ψ(τ)) / q(τ)      (§4.1)
 
-g_ψ is the reward that is exported. −log p₀ is the paper's torque penalty w_u/2 ‖u‖² (§5): p₀ is how actions are
-spread when nobody wants anything. Without it exp(−c) of a cost of states alone would have no finite integral
-over actions, and no Z. q is the fusion of all samplers (§4.3), demonstrations with a density fitted to them
-included; all samples are kept; demonstrations are in the background, without which L is unbounded below.
+g_ψ is the reward that is exported. −log p₀ is the paper's torque penalty w_u/2 ‖u‖² (§5): p₀ is how actions
+are spread when nobody wants anything. Without it exp(−c) of a cost of states alone would have no finite
+integral over actions, and no Z. q is the fusion of all samplers (§4.3), demonstrations with a density fitted
+to them included; all samples are kept; demonstrations are in the background, without which L is unbounded
+below.
 
-What is ours: the release time is a part of the controller and of q (rl/controller.py); what is done after it is
-left out of weights (irl/fusion.py); the cost is expanded by regression (rl/controller_step.py); a step that did harm is
-taken back; the fusion begins with samplers that want nothing, so that g is told about where nobody throws.
+What is ours: the release time is a part of the controller and of q (rl/controller.py); what is done after it
+is left out of weights (irl/fusion.py); the cost is expanded by regression (rl/controller_step.py); a step
+that did harm is taken back; the fusion begins with samplers that want nothing, so that g knows where nobody
+throws.
 
 `policy_step: neural` keeps all this and has PPO on a network take the policy step.
 """
@@ -30,10 +32,12 @@ from torch import Tensor
 
 from irl_ros.errors import InputError, unknown_name
 from irl_ros.irl.bc import BCSettings, clone
-from irl_ros.irl.fusion import Fusion, effective_sample_size, log_partition
+from irl_ros.irl.fusion import Fusion, effective_sample_size
+from irl_ros.irl.regularisation import gradient_penalty
 from irl_ros.irl.samplers import Sampler
+from irl_ros.irl.transitions import Transitions
 from irl_ros.rewards.reward_net import RewardNet
-from irl_ros.rl.agent import Agent
+from irl_ros.rl.agent import Actor, Agent
 from irl_ros.rl.control_view import control_view
 from irl_ros.rl.controller import Controller
 from irl_ros.rl.controller_search import ControllerSearch, Place, SearchSettings
@@ -65,21 +69,29 @@ class GCLSettings:
     """How alike starts (targets) must be to share a Z, standard deviations."""
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
-    gain: float = 3.0
+    gain: float = 2.0
     """Nats a step that g is worth: costs are log-probabilities, g lies in (−1, 1)."""
     lcr: float = 0.1
     """Weight of g_lcr: costs change at a locally constant rate along trajectories (§5)."""
     mono: float = 1.0
     """Weight of g_mono: costs fall along demonstrations (§5)."""
     least_effective: float = 0.1
-    """Share of samples that weights must leave effective, or they are tempered until they do. 0: never tempered,
-    as published."""
+    """Share of samples that weights must leave effective, or they are tempered until they do. 0: never
+    tempered, as published."""
+    gradient_penalty: float = 5.0
+    """Weight of E|∇_φ g|² between demonstrated and sampled features; not in the paper."""
     demonstrations_in_background: bool = True
     """Off, L is unbounded below; there to show it."""
     background: bool = True
     """Begin the fusion with samplers that want nothing, and that let go at any time."""
-    initial_noise: float = 1.0
+    ease: float = 2.0
+    """Standard deviation of p₀ as a multiple of the demonstrations' own changes of motion: less of it, and
+    effort weighs more against g. 1 is what demonstrations are likeliest under when nobody wants anything."""
+    initial_noise: float = 0.5
     """Noise of the first sampler on top of the demonstrations' own, standard deviations of p₀."""
+    holding: bool = True
+    """Search with a second controller that never lets go: another mode of exp(−c), which the first
+    would never find, and an optimiser of g would."""
     search: SearchSettings = field(default_factory=SearchSettings)
     ppo: PPOSettings = field(default_factory=lambda: PPOSettings(entropy=0.0))
     distil: BCSettings = field(default_factory=BCSettings)
@@ -101,8 +113,8 @@ class GCL:
     Args:
         task: what is sampled in.
         demonstrations: the expert's episodes.
-        policy: π_θ: with the neural policy step the sampler, warm-started; else it is cloned from the controller
-            when all rounds are done.
+        policy: π_θ: with the neural policy step the sampler, warm-started; else it is cloned from the
+            controller when all rounds are done.
         reward: g_ψ, learned in place.
         settings: see GCLSettings.
 
@@ -121,8 +133,10 @@ class GCL:
         if reward.sees_action:
             raise InputError("reward.inputs", "gcl learns a cost of states", "set it to state")
         self.task, self.student, self.reward, self.settings = task, policy, reward, settings
-        self.demonstrations = demonstrations
-        self.view = control_view(task, demonstrations)
+        self.demonstrations, self.shown = demonstrations, Transitions.of(demonstrations)
+        view = control_view(task, demonstrations)
+        wider = replace(view.passive, covariance=settings.ease**2 * view.passive.covariance)
+        self.view = replace(view, passive=wider)
         self.optimizer = torch.optim.AdamW(
             reward.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -131,16 +145,21 @@ class GCL:
         noisy = fitted.motion.covariance + settings.initial_noise**2 * self.view.passive.covariance
         begin = Controller(self.view, replace(fitted.motion, covariance=noisy), fitted.release)
         self.search = ControllerSearch(begin, settings.search)
+        self.searches = [] if settings.policy_step == "neural" else [self.search]
+        if settings.holding and self.view.release:
+            never = (torch.arange(task.horizon + 1, device=task.device) == task.horizon).double()
+            keeper = Controller(self.view, begin.motion, never)
+            self.searches.append(ControllerSearch(keeper, settings.search))
+        self.owners: list[int] = []  # which search a sampler is of; −1: none
         self.ppo = PPO(policy, settings.ppo)
         self.neural = settings.policy_step == "neural"
         self.fusion = Fusion(self.view)
-        self.fusion.add(Sampler(fitted, demonstrations))
+        self._add(Sampler(fitted, demonstrations))
         if settings.background:
             # the demonstrated swing let go at any time; nothing wanted at all
             careless = Controller(self.view, begin.motion, self.fusion.passive.release)
             for aimless in (careless, self.fusion.passive):
                 self._sample(aimless)
-        self.first = len(self.fusion.samplers)  # of the samplers that the policy step makes
         self.round = 0
 
     @property
@@ -148,19 +167,21 @@ class GCL:
         return self.round >= self.settings.iterations
 
     @property
-    def policy(self) -> Agent:
+    def policy(self) -> Actor:
         """Who acts: the controller, and when all is done the network."""
         return self.student if self.neural or self.finished else self.search.controller
 
     def iterate(self) -> dict[str, float]:
         """One round of Algorithm 1; returns figures for the log."""
-        sampler = self.student if self.neural else self.search.controller
-        rollout = self._sample(sampler)  # lines 3 and 4: sample from q_k, append to all samples
+        # lines 3 and 4: sample from q_k, append to all samples
+        found = [self._sample(search.controller, i) for i, search in enumerate(self.searches)]
+        rollout = self._sample(self.student) if self.neural else found[0]
         figures = self.learn_cost()  # line 5
         if self.neural:  # line 6: q_{k+1}
             figures |= self.ppo.update(rollout, self.policy_reward(rollout))
-        else:
-            figures |= self.search.update(self._places())
+        for i, search in enumerate(self.searches):
+            moved = search.update(self._places(i))
+            figures |= moved if search is self.search else {f"holding_{k}": v for k, v in moved.items()}
         self.round += 1
         if self.finished and not self.neural:
             figures |= self.distil()
@@ -169,15 +190,19 @@ class GCL:
             expert = float(self.reward.of_features(self.demonstrations.features).mean())
         return figures | {"reward_mean": score, "reward_demonstrations": expert} | rollout.figures
 
-    def _sample(self, sampler: Agent) -> Rollout:
+    def _sample(self, sampler: Actor, owner: int = -1) -> Rollout:
         rollout = self.task.rollout(sampler, self.settings.episodes)
-        self.fusion.add(Sampler.frozen(sampler, rollout.trajectories))
+        self._add(Sampler.frozen(sampler, rollout.trajectories), owner)
         return rollout
 
-    def _places(self) -> list[Place]:
-        """The search's own controllers and trajectories, by today's cost."""
+    def _add(self, sampler: Sampler, owner: int = -1) -> None:
+        self.fusion.add(sampler)
+        self.owners.append(owner)
+
+    def _places(self, owner: int) -> list[Place]:
+        """A search's own controllers and trajectories, by today's cost."""
         found = []
-        for k in range(self.first, len(self.fusion.samplers)):
+        for k in (k for k, whose in enumerate(self.owners) if whose == owner):
             sampler = self.fusion.samplers[k]
             cost = self.state_cost(sampler.trajectories)
             value = cost.double().sum(1) + self.fusion.excess(k)
@@ -217,12 +242,20 @@ class GCL:
             loss = negative_log_likelihood(expert.sum(1), log_weight, share * kernel[:, chosen], temperature)
             regularised = loss + s.lcr * local_constant_rate(torch.cat((expert, background)))
             regularised = regularised + s.mono * monotonic(expert)
+            if s.gradient_penalty > 0:
+                regularised = regularised + s.gradient_penalty * self._roughness()
             self.optimizer.zero_grad()
             regularised.backward()
             self.optimizer.step()
             losses.append(float(loss.detach()))
         figures = {"loss": sum(losses) / len(losses), "cost_steps": float(len(losses))}
         return figures | {"temperature": temperature} | self._weights(fixed, kernel)
+
+    def _roughness(self) -> Tensor:
+        """E |∇_φ g|² between demonstrations and samples."""
+        drawn = self.fusion.samplers[int(torch.randint(1, len(self.fusion.samplers), ()))]
+        size = self.settings.batch
+        return gradient_penalty(self.reward, self.shown.draw(size), drawn.transitions.draw(size))
 
     def _kernel(self) -> Tensor:
         """How much each trajectory's start is like each demonstration's, [M, N], 1 at most."""
@@ -260,7 +293,7 @@ class GCL:
 
     @torch.no_grad()
     def _weights(self, fixed: Tensor, kernel: Tensor) -> dict[str, float]:
-        """log Z and the effective sample size, of all trajectories and of the newest, a demonstration on average."""
+        """log Z and effective sample size, of all trajectories and the newest, mean over demonstrations."""
         log_weight = fixed - self._total(self.fusion.features).double()
         seen = log_weight + kernel.log()
         newest = seen[:, self.fusion.rows(len(self.fusion.samplers) - 1)]
@@ -287,8 +320,7 @@ class GCL:
     def distil(self) -> dict[str, float]:
         """Clone the controller's decisions into the network, which is what a robot runs."""
         s = self.settings
-        best = self.fusion.samplers[self.first + self.search.best]
-        controller = cast(Controller, best.policy)
+        controller = self._places(0)[self.search.best].controller
         shown = self.task.rollout(controller, s.distil_episodes).trajectories
         told = replace(shown, actions=controller.mode(shown.observations[:, :-1]))
         before = {f"controller_{k}": v for k, v in self.task.practice(controller).items()}
@@ -302,7 +334,8 @@ class GCL:
         return {
             "reward": dict(self.reward.state_dict()),
             "optimizer": self.optimizer.state_dict(),
-            "search": self.search.state_dict(),
+            "searches": [x.state_dict() for x in self.searches],
+            "owners": self.owners,
             "ppo": self.ppo.state_dict(),
             "fusion": self.fusion.state_dict(),
             "round": self.round,
@@ -311,7 +344,9 @@ class GCL:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.reward.load_state_dict(state["reward"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.search.load_state_dict(state["search"])
+        for search, saved in zip(self.searches, state["searches"], strict=True):
+            search.load_state_dict(saved)
+        self.owners = list(state["owners"])
         self.ppo.load_state_dict(state["ppo"])
         self.fusion.load_state_dict(state["fusion"], copy.deepcopy(self.student), self.task.device)
         self.round = state["round"]
@@ -323,15 +358,15 @@ def negative_log_likelihood(
     """L(ψ) = mean over demonstrations of c(τ) + log Z(x_0) (§4.1).
 
     The paper's systems start where the demonstrations start. Here starts (targets) differ, nobody chooses
-    them, and a Z over all would explain why people prefer near targets. So every demonstration has its own Z, from samples
-    that start like it.
+    them, and a Z over all would explain why people prefer near targets. So every demonstration has its own
+    Z, from samples that start like it.
 
     Args:
         expert: c of demonstrations, [M].
         log_weight: log w = −c − log q of the background, [N].
-        share: what each sample counts for in each demonstration's Z, [M, N] or [N]; default: 1, one Z for all.
-        temperature: τ ≥ 1. log Z becomes τ log mean exp(log w / τ), which is never larger, has less variance, and is the same
-            where all weights are equal: where the samplers have come to be exp(−c).
+        share: what each sample counts for in each demonstration's Z, [M, N] or [N]; default: one Z for all.
+        temperature: τ ≥ 1. log Z becomes τ log mean exp(log w / τ), which is never larger, has less
+            variance, and is the same where all weights are equal: where the samplers have come to be exp(−c).
     """
     share = torch.ones_like(log_weight) if share is None else share.to(log_weight)
     log_z = torch.logsumexp(log_weight / temperature + share.log(), -1) - share.sum(-1).log()
@@ -339,7 +374,7 @@ def negative_log_likelihood(
 
 
 def whitened(x: Tensor) -> Tensor:
-    """x [N, n] in coordinates without correlation and of unit variance; those that do not vary are dropped."""
+    """x [N, n] in coordinates without correlation and of unit variance; constant ones are dropped."""
     values, vectors = torch.linalg.eigh(torch.cov(x.mT))
     varies = values > 1e-4 * values.max()
     return (x - x.mean(0)) @ vectors[:, varies] / values[varies].sqrt()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from irl_ros.irl.transitions import Transitions
-from irl_ros.rl.agent import Agent
+from irl_ros.rl.agent import Actor
 from irl_ros.rl.task import Trajectories
 
 
@@ -20,7 +20,7 @@ from irl_ros.rl.task import Trajectories
 class Sampler:
     """A policy of the mixture and the episodes it contributed."""
 
-    policy: Agent
+    policy: Actor
     trajectories: Trajectories
 
     @cached_property
@@ -29,7 +29,7 @@ class Sampler:
         return Transitions.of(self.trajectories)
 
     @classmethod
-    def frozen(cls, policy: Agent, trajectories: Trajectories) -> Sampler:
+    def frozen(cls, policy: Actor, trajectories: Trajectories) -> Sampler:
         """With a copy of the policy as it is now."""
         return cls(copy.deepcopy(policy), trajectories)
 
@@ -61,7 +61,7 @@ def samplers_state(samplers: Sequence[Sampler]) -> list[dict[str, Any]]:
     ]
 
 
-def restore_samplers(state: list[dict[str, Any]], policy: Agent, device: torch.device) -> list[Sampler]:
+def restore_samplers(state: list[dict[str, Any]], policy: Actor, device: torch.device) -> list[Sampler]:
     """Samplers from a checkpoint; `policy` is of their kind."""
     samplers = []
     for kept in state:

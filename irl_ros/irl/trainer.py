@@ -14,7 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from irl_ros.errors import InputError
 from irl_ros.irl.checkpoint import load_checkpoint, save_checkpoint
 from irl_ros.irl.run_directory import RunDirectory
-from irl_ros.rl.agent import Agent
+from irl_ros.rl.agent import Actor
 from irl_ros.rl.task import Task
 from irl_ros.settings import at_least
 
@@ -22,7 +22,8 @@ from irl_ros.settings import at_least
 class Algorithm(Protocol):
     """Something that improves a policy round by round."""
 
-    policy: Agent
+    @property
+    def policy(self) -> Actor: ...
 
     @property
     def finished(self) -> bool: ...

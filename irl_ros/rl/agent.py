@@ -1,4 +1,4 @@
-"""Agent: what algorithms need of a stochastic policy, whatever its actions are."""
+"""What algorithms need of a stochastic policy, whatever its actions are: Actor to act, Agent to learn."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 
-class Agent(Protocol):
-    """π_θ(a | s) on observations [..., D], with actions [..., A]; in fact always an nn.Module."""
+class Actor(Protocol):
+    """π(a | s) on observations [..., D], with actions [..., A]; in fact always an nn.Module."""
 
     def sample(self, observation: Tensor) -> Tensor:
         """An action [..., A]."""
@@ -19,6 +19,14 @@ class Agent(Protocol):
 
     def log_prob(self, observation: Tensor, action: Tensor) -> Tensor:
         """log π(a | s), [...], of actions as sampled (before the world clips them)."""
+
+    def state_dict(self) -> Any: ...
+
+    def load_state_dict(self, state_dict: Any) -> Any: ...
+
+
+class Agent(Actor, Protocol):
+    """An Actor π_θ that gradients improve."""
 
     def log_prob_entropy(self, observation: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """log π(a | s) and the entropy of π(· | s), each [...]."""
@@ -46,7 +54,3 @@ class Agent(Protocol):
         """An untrained network [..., D] → [..., 1] of the policy's own size, on its device."""
 
     def parameters(self) -> Any: ...
-
-    def state_dict(self) -> Any: ...
-
-    def load_state_dict(self, state_dict: Any) -> Any: ...

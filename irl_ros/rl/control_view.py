@@ -66,7 +66,7 @@ class ControlView:
 
 @dataclass(frozen=True)
 class ThrowView(ControlView):
-    """Joints, target and the miss of letting go now, the last two in polar coordinates about the robot's base.
+    """Joints, target and the miss of letting go now, the last two in polar coordinates about the base.
 
     In these a turn of the arm and a stronger throw are each the same for every target, so that one linear
     controller can serve them all.
@@ -87,7 +87,7 @@ class ThrowView(ControlView):
         return torch.cat((joints, (self.polar(observation) - self.polar_mean) / self.polar_scale), -1)
 
     def polar(self, observation: Tensor) -> Tensor:
-        """Radius (m) and azimuth (rad) of the target, and by how much letting go now would miss them, [..., 4]."""
+        """Radius (m) and azimuth (rad) of the target, and how far off letting go now would be, [..., 4]."""
         seen = observation[..., self.entries].double() * self.scale + self.mean
         target, landing = seen[..., :2], seen[..., :2] + seen[..., 3:]
         radius, azimuth = target.norm(dim=-1), torch.atan2(target[..., 1], target[..., 0])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -72,31 +70,6 @@ class Controller(nn.Module):
         """log q(a | s), [...]; a release counts while the ball is held."""
         motion = self._now(observation).log_prob(self.view.x(observation), self.view.u(action))
         return (motion + self._log_release(observation, action)).to(observation.dtype)
-
-    def log_prob_entropy(self, observation: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
-        """log q(a | s) and the entropy of the motion, each [...]."""
-        return self.log_prob(observation, action), self._now(observation).entropy.to(observation.dtype)
-
-    def expectation(self, observation: Tensor, of: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        """E_q[of(a)], motion sampled and release summed over, and the entropy of the motion, each [...]."""
-        now = self._now(observation)
-        u, entropy = now.sample(self.view.x(observation)).to(observation.dtype), now.entropy
-        if not self.view.release:
-            return of(u), entropy.to(observation.dtype)
-        hazard = self.hazard[self.view.step(observation)].to(observation.dtype)
-        both = [of(torch.cat((u, torch.full_like(u[..., :1], sign)), -1)) for sign in (1.0, -1.0)]
-        return hazard * both[0] + (1 - hazard) * both[1], entropy.to(observation.dtype)
-
-    def jitter(self, action: Tensor) -> Tensor:
-        """The action as it is: the controller's noise depends on time, which an action does not tell."""
-        return action
-
-    def keep_within_bounds(self) -> None:
-        """Nothing to do: no gradient moves a controller."""
-
-    def value_network(self) -> nn.Module:
-        """A controller is improved by LQR."""
-        raise TypeError("a linear-Gaussian controller has no value network: its values are quadratic")
 
     def log_prob_of(self, trajectories: Trajectories) -> Tensor:
         """log q(a_t | s_t) of whole trajectories, float64 [N, T]: `log_prob`, but quick."""

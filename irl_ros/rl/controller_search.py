@@ -61,8 +61,9 @@ class Place:
 class ControllerSearch:
     """Steps of a controller towards exp(−c), each from the best place there is.
 
-    The cost changes from round to round, and with it what earlier controllers are worth. So a step starts from
-    the best of all so far by today's cost, and was too long if its own place is worse than where it came from.
+    The cost changes from round to round, and with it what earlier controllers are worth. So a step starts
+    from the best of all so far by today's cost, and was too long if its own place is worse than where it came
+    from.
 
     Args:
         controller: q_1.

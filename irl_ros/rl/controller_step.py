@@ -5,9 +5,9 @@ dynamics to the rollouts, expand the cost to second order, solve by LQR under a 
 
 What differs:
 
-* The cost is not expanded at the mean trajectory but regressed on the samples. For Gaussian x the regression's
-  slope and curvature are E[∇c] and E[∇²c] (Stein's lemma): the derivatives of E[c] that a step on a
-  distribution needs. A cost with a kink at the target, as one of distances has, has no others.
+* The cost is not expanded at the mean trajectory but regressed on the samples. For Gaussian x the
+  regression's slope and curvature are E[∇c] and E[∇²c] (Stein's lemma): the derivatives of E[c] that a step
+  on a distribution needs. A cost with a kink at the target, as one of distances has, has no others.
 * The release. With it the controller's work is over: what is left to pay, W_t(x), is regressed on the samples
   that let go about then. Given the motion, its time is a choice among T + 1 that the same bound and
   multiplier hold, and whose best distribution is exact.
@@ -107,12 +107,14 @@ def step(
     def system(release: Tensor) -> System:
         return System(dynamics, start, 1 - Controller(view, old, release).hazard)
 
+    chooses = int((controller.release > 0).sum()) > 1
+
     def attempt(eta: float) -> Update:
         release, aim = controller.release, augmented(going, old, eta)
-        for _ in range(s.sweeps if view.release else 1):
+        for _ in range(s.sweeps if chooses else 1):
             hazard = 1 - system(release).go_on
             motion, _ = backward(system(release), aim + gone * (hazard / (1 + eta)))
-            if view.release:
+            if chooses:
                 hand = forward(system(release), motion)[0]
                 release = best_release(hand, aim, gone * (1 / (1 + eta)), motion, controller.release, eta)
         moved = divergence(system(release), motion, old)
@@ -127,8 +129,8 @@ def best_release(
 ) -> Tensor:
     """q(r) ∝ q_old(r)^(η / (1 + η)) exp(−A_r), [T + 1], exact given the motion.
 
-    A_r is what releasing at r costs: the augmented cost, less the entropy of motion, of holding until then, and
-    what is left to pay.
+    A_r is what releasing at r costs: the augmented cost, less the entropy of motion, of holding until then,
+    and what is left to pay.
 
     Args:
         hand: of (x_t, u_t) while the ball is held, [T].
@@ -139,7 +141,8 @@ def best_release(
     """
     held = (aim.expect(hand) - motion.entropy).cumsum(0)
     price = torch.cat((held + gone.expect(hand), held[-1:]))
-    return torch.softmax(old.clamp_min(1e-300).log() * (eta / (1 + eta)) - price, 0)
+    possible = torch.where(old > 0, 0.0, -torch.inf)
+    return torch.softmax(old.clamp_min(1e-300).log() * (eta / (1 + eta)) - price + possible, 0)
 
 
 def fit_dynamics(
@@ -157,7 +160,7 @@ def fit_dynamics(
 def expand(
     view: ControlView, trajectories: Trajectories, cost: Tensor, s: ControllerSettings
 ) -> tuple[Quadratic, Quadratic]:
-    """Quadratics in z = (x, u), [T]: cost of a step with the ball in hand, and W_t, what is left without it."""
+    """Quadratics in z = (x, u), [T]: cost of a step with the ball in hand; W_t, what is left without it."""
     observation = trajectories.observations[:, :-1]
     y, held = view.x(observation)[..., view.cost], view.held(observation)
     going = regress(y, cost, held.double(), s)
@@ -195,6 +198,8 @@ def regress(y: Tensor, value: Tensor, weight: Tensor, s: ControllerSettings) -> 
 def _nearest(y: Tensor, value: Tensor, weight: Tensor) -> Quadratic:
     """Weighted least squares of a quadratic, [K, k] → one; its downward curvature is cut off."""
     k = y.shape[-1]
+    if not len(y):
+        return Quadratic(y.new_zeros(k, k), y.new_zeros(k), y.new_zeros(()))
     share = weight / weight.sum().clamp_min(1e-9)
     mean = share @ y
     scale = (share @ (y - mean).square()).sqrt().clamp_min(1e-6)

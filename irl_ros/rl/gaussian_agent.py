@@ -86,7 +86,7 @@ class GaussianAgent(MlpAgent):
     def noisier(self, factor: float) -> GaussianAgent:
         """A copy with `factor` times the standard deviation (within its bounds)."""
         other = copy.deepcopy(self)
-        other.log_std += math.log(factor)
+        other.log_std.add_(math.log(factor))
         other.keep_within_bounds()
         return other
 

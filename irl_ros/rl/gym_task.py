@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from irl_ros.rl.agent import Agent
+from irl_ros.rl.agent import Actor, Agent
 from irl_ros.rl.categorical_agent import CategoricalAgent
 from irl_ros.rl.gaussian_agent import GaussianAgent
 from irl_ros.rl.gym_world import Act, GymStates, GymWorld
@@ -85,7 +85,7 @@ class GymTask:
         return Trajectories(self.observe(states), self.features(states), actions)
 
     @torch.no_grad()
-    def rollout(self, policy: Agent, episodes: int) -> Rollout:
+    def rollout(self, policy: Actor, episodes: int) -> Rollout:
         """Episodes with exploration noise; `states` of the result are GymStates [N, T + 1].
 
         Raises:
@@ -110,12 +110,12 @@ class GymTask:
         own = cast(MlpAgent, policy)
         return cast(list[Agent], [own.noisier(2.0), own.noisier(6.0), own.aimless()])
 
-    def practice(self, policy: Agent) -> dict[str, float]:
+    def practice(self, policy: Actor) -> dict[str, float]:
         """The mean return of the deterministic policy in the environment's own reward."""
         return {"true_return": float(self.returns(policy, PRACTICE_EPISODES, PRACTICE_SEED).mean())}
 
     @torch.no_grad()
-    def returns(self, policy: Agent | None, episodes: int, seed: int) -> Tensor:
+    def returns(self, policy: Actor | None, episodes: int, seed: int) -> Tensor:
         """Undiscounted true returns, [N], of the deterministic policy, or of random actions (None)."""
         act = self.world.random if policy is None else self._acting(policy.mode)
         return self.world.play(act, episodes, seed)[0].reward.sum(1)

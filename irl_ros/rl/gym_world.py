@@ -74,7 +74,10 @@ class GymWorld:
         self.horizon = self._checked(horizon)
         self.observation_size = int(np.prod(self._observation.shape or (1,)))
         self.discrete = isinstance(self._action, spaces.Discrete)
-        self.action_size = int(self._action.n if self.discrete else np.prod(self._action.shape))
+        if isinstance(self._action, spaces.Discrete):
+            self.action_size = int(self._action.n)
+        else:
+            self.action_size = int(np.prod(self._action.shape or (1,)))
 
     def _check_spaces(self) -> None:
         if not isinstance(self._observation, spaces.Box):

@@ -3,8 +3,8 @@
 The trajectory optimiser of Levine & Abbeel 2014 (§4) in its maximum-entropy form (Finn, Levine & Abbeel 2016,
 §4.2): min_q E_q[c(τ)] − H(q) subject to KL(q ‖ q_old) ≤ ε, q being time-varying linear-Gaussian.
 
-One thing is added: an episode may be over for the controller at an open-loop chance in every step (a ball is let
-go). Given the chances everything stays exactly linear-quadratic. x has n, u has m, z = (x, u) n + m entries.
+One thing is added: an episode may be over for the controller at an open-loop chance in every step (a ball is
+let go). Given the chances everything stays linear-quadratic. x has n, u has m, z = (x, u) n + m entries.
 """
 
 from __future__ import annotations

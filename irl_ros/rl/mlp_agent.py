@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,30 @@ class MlpAgent(nn.Module):
         idle = observation[..., self.idle] > 0
         idle = idle if idle.ndim == value.ndim else idle[..., None]
         return torch.where(idle, torch.zeros_like(value), value)
+
+    def sample(self, observation: Tensor) -> Tensor:
+        """An action [..., A]."""
+        raise NotImplementedError
+
+    def mode(self, observation: Tensor) -> Tensor:
+        """The likeliest action [..., A]."""
+        raise NotImplementedError
+
+    def jitter(self, action: Tensor) -> Tensor:
+        """The action [..., A] with the agent's own noise added, where it has any."""
+        raise NotImplementedError
+
+    def log_prob(self, observation: Tensor, action: Tensor) -> Tensor:
+        """log π(a | s), [...]; 0 where actions do not count."""
+        raise NotImplementedError
+
+    def log_prob_entropy(self, observation: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """log π(a | s) and the entropy of π(· | s), each [...]; 0 where actions do not count."""
+        raise NotImplementedError
+
+    def expectation(self, observation: Tensor, of: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """See `Agent`."""
+        raise NotImplementedError
 
     def keep_within_bounds(self) -> None:
         """For after a gradient step: nothing to bring back, unless an agent has bounds."""

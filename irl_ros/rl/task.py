@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from irl_ros.rl.agent import Agent
+from irl_ros.rl.agent import Actor, Agent
 from irl_ros.sim.state import TensorBatch
 
 
@@ -56,7 +56,7 @@ class Task(Protocol):
     def horizon(self) -> int:
         """T."""
 
-    def rollout(self, policy: Agent, episodes: int) -> Rollout:
+    def rollout(self, policy: Actor, episodes: int) -> Rollout:
         """Episodes of the exploring policy.
 
         Raises:
@@ -69,5 +69,5 @@ class Task(Protocol):
     def background(self, policy: Agent) -> list[Agent]:
         """Policies that act wrongly in the ways a fresh learner will try."""
 
-    def practice(self, policy: Agent) -> dict[str, float]:
+    def practice(self, policy: Actor) -> dict[str, float]:
         """How the deterministic policy does on targets kept for the progress line, as shares or returns."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from irl_ros.rewards.features import Features
 from irl_ros.rewards.shaping import ReleasePotential
-from irl_ros.rl.agent import Agent
+from irl_ros.rl.agent import Actor, Agent
 from irl_ros.rl.background import background_policies
 from irl_ros.rl.observation import Observation
 from irl_ros.rl.policy import Policy
@@ -68,7 +68,7 @@ class ThrowTask:
         return self.simulator.world.horizon
 
     @torch.no_grad()
-    def rollout(self, policy: Agent, episodes: int) -> Rollout:
+    def rollout(self, policy: Actor, episodes: int) -> Rollout:
         """Throws with exploration noise; `states` of the result is a State [N, T + 1].
 
         Raises:
@@ -114,7 +114,7 @@ class ThrowTask:
         """The policy's swing let go at any time; never; with much noise; an arm that moves at random."""
         return list(background_policies(cast(Policy, policy)))
 
-    def practice(self, policy: Agent) -> dict[str, float]:
+    def practice(self, policy: Actor) -> dict[str, float]:
         """Shares of throws of the deterministic policy within 10 and 5 cm of practice targets."""
         generator = torch.Generator().manual_seed(PRACTICE_SEED)
         starts = self.starts

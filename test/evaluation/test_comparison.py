@@ -68,10 +68,12 @@ def story() -> Story:
         story.hits(0.98 - 0.49 * (s == 2), 0.8, "airl", s, "default", 20, "weak", "fresh")
         story.add("evaluate", Result(NO_REWARD), "bc", s, "default", 20, "weak", "fresh")
         story.hits(0.5, 0.1, "bc", s, "default", 20, "weak", "old")
+        story.hits(0.2, 0.0, "bc", s, "default", 20, "far", "old")
         figures = {
             n: {"step": 0.9 - 0.1 * s, "return": 0.99} for n in ("pearson", "spearman", "epic", "dard")
         }
         figures["starc"] = {"step": None, "return": None}
+        figures["spearman"] = {"step": 0.9, "return": 0.99 if s != 2 else None}
         story.add("reward", Result(DONE, "", figures), "airl", s)
     return story
 
@@ -140,8 +142,9 @@ def test_markdown_shows_it_all(story: Story) -> None:
     assert rewards["airl"][2:4] == ["0.700 [0.533, 0.833]", "seed 4: 0.500"]
     assert rewards["airl"][7] == "seed 0: 0.900"  # of a distance, the largest
     assert rewards["airl"][-1] == "seed 0: undefined"
-    seeds = rows_of(text, "## Every seed")
-    assert "98.0 (80.0)" in seeds[""]
+    assert rewards["airl"][5] == "seed 2: undefined"  # of a correlation, what is none at all
+    true = next(line for line in text.splitlines() if "weak, fresh" in line and "true reward" in line)
+    assert true.count(" 98.0 (80.0) ") == 5
     failed = rows_of(text, "## Failed")
     assert failed["learn-gcl-default-20-seed3"] == ["FloatingPointError: diverged / badly"]
 

@@ -12,8 +12,8 @@ import torch
 from irl_ros.errors import InputError
 from irl_ros.evaluation.evaluate import evaluate, figures_of, table, throw_at_unseen, wilson
 from irl_ros.irl.run_directory import DESCRIBED, RunDirectory
-from irl_ros.irl.trainer import PRACTICE_SEED
 from irl_ros.rl.policy import load_policy
+from irl_ros.rl.throw_task import PRACTICE_SEED
 from irl_ros.sim import BatchWorld, Outcome, World, load_world
 
 KEYS = [

@@ -295,18 +295,33 @@ def test_the_gradient_goes_up(learner_of: Callable[..., MaxEnt]) -> None:
 
 
 def test_it_resumes_to_the_bit(learner_of: Callable[..., MaxEnt]) -> None:
-    whole, broken, resumed = learner_of(), learner_of(), learner_of()
-    expected = [whole.iterate() for _ in range(3)] and whole.reward.state_dict()
-    torch.manual_seed(3)
-    broken = learner_of()
+    resumed, whole = learner_of(), learner_of()
+    for _ in range(3):
+        whole.iterate()
+    broken = learner_of()  # seeded like the one before
     for _ in range(2):
         broken.iterate()
     kept, random = broken.state_dict(), torch.get_rng_state()
+    torch.rand(100)
     resumed.load_state_dict(kept)
     torch.set_rng_state(random)
     resumed.iterate()
     assert resumed.round == 3
+    expected = whole.reward.state_dict()
     assert all(torch.equal(expected[name], value) for name, value in resumed.reward.state_dict().items())
+
+
+def test_pessimism_is_about_what_idle_hands_bring_about(learner_of: Callable[..., MaxEnt]) -> None:
+    brave, wary = learner_of(pessimism=0.0), learner_of(pessimism=0.3)
+    nothing = torch.zeros(len(wary.problem.features))
+    torch.testing.assert_close(wary.idle, 0.3 * believe(wary.problem, nothing).visits)
+    worth = []
+    for learner in (brave, wary):
+        for _ in range(2):
+            learner.iterate()
+        with torch.no_grad():
+            worth.append(float((wary.idle * learner.reward.of_features(wary.problem.features)).sum()))
+    assert worth[1] < worth[0] - 0.5
 
 
 def test_what_it_cannot_do_is_said(learner_of: Callable[..., MaxEnt], demonstrations: Trajectories) -> None:

@@ -243,6 +243,17 @@ def test_the_gradient_is_that_of_the_likelihood(reward: nn.Module) -> None:
     assert max(float(p.grad.abs().max()) for p in reward.parameters()) > 0.05
 
 
+def test_what_counts_against_is_taken_off_the_gradient() -> None:
+    problem = demonstrated(random_mdp(4), torch.tensor([[0, 1, 1, 2]]))
+    against = torch.tensor([0.5, 0.0, 2.0], dtype=torch.float64)
+    slopes = []
+    for visits in (0.0, against):
+        reward = LinearReward(F)
+        ascend(problem, reward, 1.7, against=visits)
+        slopes.append(-reward.psi.grad)
+    torch.testing.assert_close(slopes[0] - slopes[1], 1.7 * against @ problem.features)
+
+
 def fit(problem: Tabular, reward: nn.Module, causal: bool = True) -> Tensor:
     """Ascent to the top of the likelihood; the expected visits there."""
     optimizer = torch.optim.LBFGS(
@@ -261,10 +272,8 @@ def fit(problem: Tabular, reward: nn.Module, causal: bool = True) -> Tensor:
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("horizon,discount", [(6, 1.0), (6, 0.9), (None, 0.9)])
 def test_features_match_at_the_optimum(causal: bool, horizon: int | None, discount: float) -> None:
-    mdp, features = (
-        random_mdp(6, horizon=horizon, discount=discount),
-        torch.randn(S, F, generator=torch.Generator().manual_seed(0)).double(),
-    )
+    mdp = random_mdp(6, horizon=horizon, discount=discount)
+    features = torch.randn(S, F, generator=torch.Generator().manual_seed(0)).double()
     # somebody who acts for reasons of their own, which no reward on these features expresses
     someone = soft_messages(mdp, [2 * r for r in random_rewards(6, horizon or 1)])
     seen = torch.stack(someone.log_marginals).exp().sum((0, 2))
