@@ -104,7 +104,7 @@ def control_view(task: object, demonstrations: Trajectories) -> ControlView:
         task: what is controlled.
         demonstrations: tell how much is moved, and scale what is seen.
     """
-    size = demonstrations.observations.shape[-1] - 2  # without the absorbing flag and the phase
+    size = demonstrations.observations.shape[-1] - 1  # without the phase
     motion = demonstrations.actions.double()
     passive = LinearGaussian(motion.new_zeros(motion.shape[-1], size), *_spread(motion))
     every = tuple(range(size))

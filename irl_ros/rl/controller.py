@@ -36,6 +36,10 @@ class Controller(nn.Module):
         self.register_buffer("covariance", motion.covariance)
         self.register_buffer("release", release)
 
+    def replaced(self, motion: LinearGaussian, release: Tensor | None = None) -> Controller:
+        """A new controller of the same view, and with the same release times unless others are given."""
+        return Controller(self.view, motion, self.release if release is None else release)
+
     @property
     def motion(self) -> LinearGaussian:
         """[T]."""

@@ -92,7 +92,7 @@ class ControllerSearch:
         self.best = self.origin = int(values.argmin())
         place = places[self.best]
         found = step(place.controller, place.trajectories, place.cost, s, self.epsilon)
-        self.controller = Controller(place.controller.view, found.motion, found.release)
+        self.controller = place.controller.replaced(found.motion, found.release)
         return {
             "objective": newest.objective,
             "best_objective": place.objective,
