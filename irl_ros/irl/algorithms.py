@@ -10,6 +10,7 @@ from irl_ros.irl.airl import AIRL, AIRLSettings
 from irl_ros.irl.gail import GAIL, GAILSettings
 from irl_ros.irl.gan_gcl import GANGCL, GANGCLSettings
 from irl_ros.irl.gcl import GCL, GCLSettings
+from irl_ros.irl.iq_learn import IQLearn, IQLearnSettings
 from irl_ros.irl.maxent import MaxEnt, MaxEntSettings
 from irl_ros.irl.ml_irl import MLIRL, MLIRLSettings
 from irl_ros.irl.sac_airl import SACAIRL, SACAIRLSettings
@@ -22,6 +23,7 @@ GAMES: dict[str, Callable[..., Any]] = {
     "gan_gcl": GANGCL,
     "sac_airl": SACAIRL,
     "ml_irl": MLIRL,
+    "iq_learn": IQLearn,
 }
 """Name → class, made as X(task, demonstrations, policy, reward, settings): see `irl.trainer.Algorithm`.
 
@@ -41,3 +43,4 @@ class AlgorithmSettings:
     gan_gcl: GANGCLSettings = field(default_factory=GANGCLSettings)
     sac_airl: SACAIRLSettings = field(default_factory=SACAIRLSettings)
     ml_irl: MLIRLSettings = field(default_factory=MLIRLSettings)
+    iq_learn: IQLearnSettings = field(default_factory=IQLearnSettings)
