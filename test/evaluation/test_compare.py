@@ -256,7 +256,7 @@ def test_what_can_never_be_made_is_not_waited_for(tmp_path: Path) -> None:
 
 # --- stopped ---
 
-LONGER = [*LEARN, "airl.iterations=14", "trainer.checkpoint_every=3"]
+LONGER = [*LEARN, "airl.iterations=24", "trainer.checkpoint_every=3"]
 
 
 def wait_for(there: Callable[[], Any]) -> Any:
@@ -318,7 +318,8 @@ def test_the_same_command_goes_on_to_the_same_end(bags: Path, tmp_path: Path) ->
     process, log = begin(out, bags, rounds=9)
     process.kill()
     process.wait()
-    wait_for(lambda: not processes_that_hold(log))  # what it had started ends with it
+    wait_for(lambda: not processes_that_hold(log))
+    assert not Path(log.replace(".log", "/policy.yaml")).exists()  # what it had started ended with it
     asked = {"algos": ["airl"], "paths": [bags], "transfer_worlds": ["none"], "overrides": LONGER}
     found = compare(Grid(**{**SMALL, **asked}), out)
     assert set(status(found).values()) == {DONE}
