@@ -65,7 +65,9 @@ def test_polar_coordinates_are_those_of_target_and_landing(
     torch.testing.assert_close(turned, landing / landing.norm(dim=-1, keepdim=True), atol=1e-5, rtol=0)
 
 
-def test_time_and_hand_are_read_from_the_observation(view: ControlView, shown: Trajectories, thrown: Throws) -> None:
+def test_time_and_hand_are_read_from_the_observation(
+    view: ControlView, shown: Trajectories, thrown: Throws
+) -> None:
     steps = view.step(shown.observations[:, :-1])
     torch.testing.assert_close(steps[0], torch.arange(view.horizon))
     assert torch.equal(view.held(shown.observations), thrown.states.held)
@@ -112,7 +114,9 @@ def test_hands_open_as_often_as_they_should(task: ThrowTask, view: ControlView) 
         assert float((counts == when).float().mean()) == pytest.approx(share, abs=0.06)
 
 
-def test_the_robots_action_is_the_mean_and_the_likeliest_release(view: ControlView, shown: Trajectories) -> None:
+def test_the_robots_action_is_the_mean_and_the_likeliest_release(
+    view: ControlView, shown: Trajectories
+) -> None:
     release = torch.zeros(view.horizon + 1).double()
     release[[3, 10]] = torch.tensor([0.4, 0.6]).double()
     q = Controller(view, passive_controller(view).motion, release)
@@ -159,7 +163,9 @@ def test_the_regression_is_the_mean_slope_and_curvature_of_a_cost_with_a_kink() 
 def test_the_release_times_distribution_is_the_best_there_is() -> None:
     steps, eta = 5, 0.7
     motion = LinearGaussian(
-        torch.randn(steps, 1, 2).double(), torch.randn(steps, 1).double(), torch.rand(steps, 1, 1).double() + 0.1
+        torch.randn(steps, 1, 2).double(),
+        torch.randn(steps, 1).double(),
+        torch.rand(steps, 1, 1).double() + 0.1,
     )
 
     def quadratic() -> Quadratic:
