@@ -45,7 +45,8 @@ def intervals_figure(
     if not finite:
         return ""
     shown = [*finite, *([] if reference is None else [reference])]
-    spread = (max(shown) - min(shown)) or 0.1 * abs(max(shown)) or 0.1
+    # a difference that is nothing shall not fill the picture
+    spread = max(max(shown) - min(shown), 0.05 * abs(max(shown))) or 0.1
     low, high = min(shown) - 0.08 * spread, min(max(shown) + 0.12 * spread, ceiling)
     with drawing(400, 58 + ROW * len(scores), 11) as (figure, axes):
         if reference is not None:
