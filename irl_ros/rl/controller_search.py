@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -109,5 +110,6 @@ class ControllerSearch:
         return own | {"controller": dict(self.controller.state_dict())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.controller = copy.deepcopy(self.controller)  # its tensors may be another's too
         self.controller.load_state_dict(state["controller"])
         self.epsilon, self.best, self.origin = state["epsilon"], state["best"], state["origin"]
