@@ -16,8 +16,8 @@ Where this differs from the paper:
   weight.
 * Who π_ψ is. The second expectation belongs to the *optimum* of r_ψ, and the policy that plays along, warm
   from demonstrations, is one candidate for it only: it will not notice that never letting go, say, pays more.
-  So E_π R is taken over every policy known, (1/β) log Σ_k exp(β E_{π_k} R): those that would do best under
-  today's ψ count, others do not (with one policy it is the paper's). Known are the policy, earlier ones,
+  So the soft value of π_ψ is the best that any policy known reaches, softly: (1/β) log Σ_k exp(β V_k),
+  V_k = E_{π_k}[R_ψ] + α H_k. With one policy its gradient is the paper's. Known are the policy, earlier ones,
   ones that throw wrongly on purpose, and
 * a rival: a second policy that begins untrained every few rounds and is optimised on r_ψ as `transfer` would
   do it. What a fresh optimiser can find to exploit, it finds while ψ can still answer.
@@ -59,7 +59,10 @@ class MLIRLSettings:
     """Weight of the square of what is beyond `slope`. Slope as such is free: a price on it would flatten g as
     soon as the policy comes near the demonstrations."""
     sharpness: float = 50.0
-    """β: a policy that earns 1/β a step less than another counts e times less."""
+    """β: a policy whose soft value is 1/β a step less than another's counts e times less."""
+    temperature: float = 0.005
+    """α, in units of g a nat. People err, so some policy will earn more than the demonstrations whatever the
+    reward: what its steadiness costs it in entropy is what keeps g from being flattened to excuse them."""
     known: bool = True
     """Keep earlier policies as candidates for π_ψ, the first of which throw wrongly on purpose."""
     restart: int = 25
@@ -86,6 +89,19 @@ class MLIRLSettings:
             raise ValueError(f"sharpness: must be above 0, found {self.sharpness}")
         if not 0 <= self.averaging < 1:
             raise ValueError(f"averaging: must be at least 0 and below 1, found {self.averaging}")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Episodes of a policy that may be the best there is for r_ψ, and its entropy in them, nats a step."""
+
+    trajectories: Trajectories
+    entropy: float
+
+    @classmethod
+    def of(cls, rollout: Rollout, episodes: int | None = None) -> Candidate:
+        """Of the first `episodes` episodes of a rollout; None: of all."""
+        return cls(rollout.trajectories[:episodes], -float(rollout.log_prob.mean()))
 
 
 class MLIRL:
@@ -116,7 +132,7 @@ class MLIRL:
         self.rival = PPO(policy.untrained(), settings.ppo)
         self.demonstrations = demonstrations
         wrong = task.background(policy) if settings.known else []
-        self.known = [task.rollout(p, settings.sampler_episodes).trajectories for p in wrong]
+        self.known = [Candidate.of(task.rollout(p, settings.sampler_episodes)) for p in wrong]
         self.round = 0
 
     @property
@@ -130,9 +146,9 @@ class MLIRL:
         # data: τ^A ∼ π_θ
         rollouts = [self.task.rollout(x.policy, s.ppo.episodes) for x in players]
         # reward step: ψ ← ψ + α (h(ψ; τ^E) − h(ψ; τ^A))
-        figures = self.step_reward([r.trajectories for r in rollouts])
+        figures = self.step_reward([Candidate.of(r) for r in rollouts])
         if s.known and self.round % s.keep_every == 0:
-            self.known += [r.trajectories[: s.sampler_episodes] for r in rollouts]
+            self.known += [Candidate.of(r, s.sampler_episodes) for r in rollouts]
         # policy step towards π_ψ ∝ exp Q_ψ
         steps = [x.update(r, self.policy_reward(r)) for x, r in zip(players, rollouts)]
         self.round += 1
@@ -153,16 +169,18 @@ class MLIRL:
         weight = self.settings.ppo.gamma ** torch.arange(reward.shape[1], device=reward.device)
         return (reward.mean(0) * weight).sum() / weight.sum()
 
-    def advantage(self, candidates: list[Trajectories]) -> Tensor:
+    def advantage(self, candidates: list[Candidate]) -> Tensor:
         """How much more a step of a demonstration earns than one of π_ψ. Its gradient is ∇L / Σ_t γ^t."""
-        beta = self.settings.sharpness
-        earned = torch.stack([self.mean_reward(x) for x in candidates])
-        return self.mean_reward(self.demonstrations) - torch.logsumexp(beta * earned, 0) / beta
+        s = self.settings
+        value = [self.mean_reward(x.trajectories) + s.temperature * x.entropy for x in candidates]
+        best = torch.logsumexp(s.sharpness * torch.stack(value), 0) / s.sharpness
+        return self.mean_reward(self.demonstrations) - best
 
-    def step_reward(self, samples: list[Trajectories]) -> dict[str, float]:
+    def step_reward(self, samples: list[Candidate]) -> dict[str, float]:
         """Gradient steps on ψ, up the likelihood; returns figures for the log."""
         s = self.settings
-        expert, other = Transitions.of(self.demonstrations), Transitions.of(Trajectories.cat(samples))
+        expert = Transitions.of(self.demonstrations)
+        other = Transitions.of(Trajectories.cat([x.trajectories for x in samples]))
         for _ in range(s.reward_steps):
             advantage = self.advantage([*samples, *self.known])
             penalty = gradient_penalty(self.newest, expert, other.draw(len(expert)), s.slope)
@@ -172,7 +190,8 @@ class MLIRL:
         with torch.no_grad():
             for mean, new in zip(self.reward.parameters(), self.newest.parameters()):
                 mean.lerp_(new, 1 - s.averaging)
-            earned = [float(self.mean_reward(x)) for x in (self.demonstrations, *samples)]
+            played = (self.demonstrations, *(x.trajectories for x in samples))
+            earned = [float(self.mean_reward(x)) for x in played]
         names = ("reward_demonstrations", "reward_mean", "reward_rival")
         return {"advantage": float(advantage.detach()), **dict(zip(names, earned))}
 
@@ -184,7 +203,7 @@ class MLIRL:
             "optimizer": self.optimizer.state_dict(),
             "ppo": self.ppo.state_dict(),
             "rival": self.rival.state_dict(),
-            "known": [dict(vars(x)) for x in self.known],
+            "known": [{**vars(x.trajectories), "entropy": x.entropy} for x in self.known],
             "round": self.round,
         }
 
@@ -194,5 +213,8 @@ class MLIRL:
         self.optimizer.load_state_dict(state["optimizer"])
         self.ppo.load_state_dict(state["ppo"])
         self.rival.load_state_dict(state["rival"])
-        self.known = [Trajectories(**x).to(self.task.device) for x in state["known"]]
+        self.known = []
+        for x in state["known"]:
+            entropy = x.pop("entropy")
+            self.known.append(Candidate(Trajectories(**x).to(self.task.device), entropy))
         self.round = state["round"]
