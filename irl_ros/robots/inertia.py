@@ -36,6 +36,17 @@ class Inertia:
         centre = (self.mass * self.centre + other.mass * other.centre) / mass
         return Inertia(mass, centre, self._about(centre) + other._about(centre))
 
+    def solid(self) -> Inertia:
+        """The same with the largest principal moment cut to the sum of the others.
+
+        No body's can be larger, but some published ones are. PyBullet drops such an inertia.
+        """
+        moments, axes = np.linalg.eigh(self.tensor)
+        if moments[2] <= moments[0] + moments[1]:
+            return self
+        moments[2] = moments[0] + moments[1]
+        return Inertia(self.mass, self.centre, axes @ np.diag(moments) @ axes.T)
+
     def _about(self, point: np.ndarray) -> np.ndarray:
         d = self.centre - point
         return self.tensor + self.mass * (d @ d * np.eye(3) - np.outer(d, d))
@@ -72,7 +83,7 @@ def arm_inertias(robot: Robot, payload: float = 0.0) -> list[Inertia]:
                 total = total + folded(joint.child).moved(joint.rotation, joint.translation + _rest(joint))
         return total
 
-    result = [folded(j.child) for j in robot.chain if j.name in arm]
+    result = [folded(j.child).solid() for j in robot.chain if j.name in arm]
     result[-1] = result[-1] + Inertia.point(payload, robot.tool_in_last_link)
     beyond = 0.0
     for joint_name, body in zip(robot.joints[::-1], result[::-1], strict=True):

@@ -3,12 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from irl_ros.robots.urdf import MOVING, Joint
+
+
+@dataclass(frozen=True)
+class FoldedChain:
+    """A chain's moving joints, each frame turned so that its axis is z, with fixed joints folded in.
+
+    Attributes:
+        rotations, translations: of each joint's frame at rest in the frame of the joint before, [n] of
+            [3, 3] and m [3].
+        alignments: from each joint's frame to that of its URDF link, [n] of [3, 3].
+        prismatic: whether each joint slides.
+        tool: the tool point in the last joint's frame, m, [3].
+    """
+
+    rotations: list[np.ndarray]
+    translations: list[np.ndarray]
+    alignments: list[np.ndarray]
+    prismatic: list[bool]
+    tool: np.ndarray
+
+
+def fold_chain(chain: Sequence[Joint], tool_offset: Sequence[float]) -> FoldedChain:
+    """The moving joints of a chain from the base to the end effector, in whose frame the tool point is."""
+    rotations, translations, alignments, prismatic = [], [], [], []
+    rotation, translation = np.eye(3), np.zeros(3)
+    for joint in chain:
+        translation = translation + rotation @ joint.translation
+        rotation = rotation @ joint.rotation
+        if joint.kind in MOVING:
+            align = _z_to(joint.axis)
+            rotations.append(rotation @ align)
+            translations.append(translation)
+            alignments.append(align)
+            prismatic.append(joint.kind == "prismatic")
+            rotation, translation = align.T, np.zeros(3)
+    tool = translation + rotation @ np.asarray(tool_offset, dtype=float)
+    return FoldedChain(rotations, translations, alignments, prismatic, tool)
 
 
 class Kinematics:
@@ -31,22 +69,12 @@ class Kinematics:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        rotations, translations, self.prismatic = [], [], []
-        rotation, translation = np.eye(3), np.zeros(3)
-        for joint in chain:
-            translation = translation + rotation @ joint.translation
-            rotation = rotation @ joint.rotation
-            if joint.kind in MOVING:
-                align = _z_to(joint.axis)
-                rotations.append(rotation @ align)
-                translations.append(translation)
-                rotation, translation = align.T, np.zeros(3)
-                self.prismatic.append(joint.kind == "prismatic")
-        tool = translation + rotation @ np.asarray(tool_offset, dtype=float)
+        folded = fold_chain(chain, tool_offset)
+        self.prismatic = folded.prismatic
         self.n = len(self.prismatic)
-        self._rotations = torch.as_tensor(np.stack(rotations), device=device, dtype=dtype)
-        self._translations = torch.as_tensor(np.stack(translations), device=device, dtype=dtype)
-        self._tool = torch.as_tensor(tool, device=device, dtype=dtype)
+        self._rotations = torch.as_tensor(np.stack(folded.rotations), device=device, dtype=dtype)
+        self._translations = torch.as_tensor(np.stack(folded.translations), device=device, dtype=dtype)
+        self._tool = torch.as_tensor(folded.tool, device=device, dtype=dtype)
 
     def tool_motion(self, q: Tensor, qd: Tensor) -> tuple[Tensor, Tensor]:
         """Position (m) and velocity (m/s) of the tool point, each [..., 3], for q, qd of shape [..., n].

@@ -12,40 +12,12 @@ import torch
 
 from irl_ros.robots import Robot, load_robot
 
-ODD_URDF = """<robot name="odd">
-  <link name="base"/><link name="a"/><link name="b"/><link name="bracket"/><link name="c"/>
-  <link name="d"/><link name="tip"/>
-  <joint name="slide" type="prismatic"><parent link="base"/><child link="a"/>
-    <origin xyz="0.1 -0.2 0.3" rpy="0.4 -0.5 0.6"/><axis xyz="0.6 0 -0.8"/>
-    <limit lower="-0.5" upper="0.7" velocity="1" effort="100"/></joint>
-  <joint name="down" type="revolute"><parent link="a"/><child link="b"/>
-    <origin xyz="0 0.3 0.1" rpy="1.2 0 -2.0"/><axis xyz="0 0 -1"/>
-    <limit lower="-2" upper="2" velocity="2" effort="50"/></joint>
-  <joint name="bolt" type="fixed"><parent link="b"/><child link="bracket"/>
-    <origin xyz="0.05 0.02 0.2" rpy="0.3 1.57079632679 0.1"/></joint>
-  <joint name="skew" type="continuous"><parent link="bracket"/><child link="c"/>
-    <origin xyz="0.2 0 0"/><axis xyz="0.48 -0.6 0.64"/><limit velocity="3" effort="20"/></joint>
-  <joint name="out" type="prismatic"><parent link="c"/><child link="d"/>
-    <origin rpy="0 -0.7 0"/><axis xyz="0 1 0"/>
-    <limit lower="0" upper="0.4" velocity="1" effort="30"/></joint>
-  <joint name="weld" type="fixed"><parent link="d"/><child link="tip"/>
-    <origin xyz="0 0 0.1" rpy="0 0 1"/></joint>
-</robot>"""
-ODD_YAML = """urdf: odd.urdf
-joints: [slide, down, skew, out]
-end_effector: tip
-tool_offset: [0.03, -0.02, 0.15]
-home: [0.0, 0.0, 0.0, 0.1]
-"""
+ODD = Path(__file__).parent / "odd"
 
 
 @pytest.fixture(params=["panda", "iiwa", "odd"])
-def robot(request: pytest.FixtureRequest, tmp_path: Path) -> Robot:
-    if request.param != "odd":
-        return load_robot(request.param)
-    (tmp_path / "odd.urdf").write_text(ODD_URDF)
-    (tmp_path / "odd.yaml").write_text(ODD_YAML)
-    return load_robot(tmp_path / "odd.yaml")
+def robot(request: pytest.FixtureRequest) -> Robot:
+    return load_robot(ODD / "odd.yaml" if request.param == "odd" else request.param)
 
 
 class Truth:
