@@ -42,8 +42,8 @@ VARIANTS: dict[str, dict[str, object]] = {
 
 def hits(policy: Policy, world: World) -> str:
     """Share of throws within 10 and 5 cm."""
-    error = throw_at_unseen(policy, BatchWorld(world), 1000, EVALUATION_SEED, None).outcome.error
-    return f"{(error <= 0.10).float().mean():6.1%} ({(error <= 0.05).float().mean():6.1%})"
+    outcome = throw_at_unseen(policy, BatchWorld(world), 1000, EVALUATION_SEED, None).outcome
+    return f"{outcome.hits(0.10).float().mean():6.1%} ({outcome.hits(0.05).float().mean():6.1%})"
 
 
 def at_target(reward: Reward, distances: tuple[float, ...]) -> str:

@@ -79,7 +79,7 @@ def line(name: str, world: World, jerk: str, plain: Outcome, safe: Outcome, stop
     apart = apart[~apart.isnan()] * 1000
 
     def share(outcome: Outcome, radius: float) -> float:
-        return 100 * float((outcome.error <= radius).double().mean())
+        return 100 * float(outcome.hits(radius).double().mean())
 
     hits = "".join(f"{share(o, r):9.1f}" for r in (0.10, 0.05) for o in (plain, safe))
     figures = f"{apart.median():10.3f}{apart.quantile(0.99):10.3f}{apart.max():10.3f}" if len(apart) else ""

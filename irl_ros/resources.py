@@ -52,4 +52,5 @@ def shipped(kind: str) -> list[str]:
 
 def _unknown(kind: str, name: object) -> tuple[str, str, str]:
     problem, cure = unknown_name(kind[:-1], name, shipped(kind))
-    return (kind[:-1], problem, cure)
+    known = f"known: {', '.join(shipped(kind))}"
+    return (kind[:-1], problem, cure if cure == known else f"{cure} {known}")

@@ -145,12 +145,15 @@ def _convert(hint: Any, value: Any, where: object, name: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None
+        problems = []
         for option in (a for a in args if a is not type(None)):
             try:
                 return _convert(option, value, where, name)
             except InputError as error:
-                last = error
-        raise last
+                problems.append((typing.get_origin(option) is tuple, error))
+        # of a number or a list, the one the user tried to write is what they want to hear about
+        listed = isinstance(value, (list, tuple))
+        raise next((error for is_list, error in problems if is_list == listed), problems[-1][1])
     if dataclasses.is_dataclass(hint):
         if not isinstance(value, Mapping):
             raise InputError(where, f"{name}: expected keys, found {value!r}")

@@ -10,6 +10,7 @@ import torch
 from irl_ros.demos.interpolation import Track, hermite
 from irl_ros.sim.reference import Flight
 from irl_ros.sim.world import World
+from irl_ros.sim.world_settings import ends
 
 _PLANE_TOLERANCE = 1e-4  # m; a simulated ball rests on the plane up to rounding
 _BOUNCE = 0.5  # a fall that keeps less than this share of its speed has hit something
@@ -130,7 +131,7 @@ def observe_landing(
         return None
     z, vz = position[first:, 2], velocity[first:, 2]
     on_plane = z <= height + _PLANE_TOLERANCE
-    near = z < height + 2 * world.settings.ball.radius + 0.02
+    near = z < height + 2 * ends(world.settings.ball.radius)[1] + 0.02
     bounced = np.zeros_like(on_plane)
     fell = np.diff(z) / np.diff(times[first:])  # velocities that are differences see the bounce late
     bounced[1:] = (vz[:-1] < _FALLING) & (np.maximum(vz[1:], fell) > _BOUNCE * vz[:-1]) & near[1:]
@@ -178,7 +179,7 @@ def trace_release(
     start = int(np.searchsorted(ball.times, landing.time - span))
     if end - start < _FIT_SAMPLES:
         return None
-    origin, g = ball.times[end - 1], world.settings.gravity
+    origin, g = ball.times[end - 1], Flight(world).g
     t = ball.times[start:end] - origin
     straight = ball.x[start:end] + 0.5 * g * (t**2)[:, None] * [0, 0, 1]
     velocity = np.polyfit(t, straight, 1)[0]

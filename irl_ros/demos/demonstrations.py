@@ -102,7 +102,7 @@ class Demonstrations:
         return self._hit_rate(0.05)
 
     def _hit_rate(self, radius: float) -> float:
-        return float((self.throws.outcome.error <= radius).float().mean())
+        return float(self.throws.outcome.hits(radius).float().mean())
 
 
 def load_demonstrations(paths: str | Path | Sequence[str | Path], world: World) -> Demonstrations:

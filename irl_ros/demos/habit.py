@@ -168,7 +168,7 @@ def _solve_grid(world: World, habit: Habit) -> Habit:
     best = x = torch.stack((habit.strength.flatten(), habit.direction.flatten()), -1)
     error, damping = torch.full_like(r, math.inf), torch.full_like(r, 1e-4)
     slope, gap = torch.zeros(len(r), 2, 2), torch.zeros(len(r), 2)
-    simulator = BatchWorld(world)
+    simulator = BatchWorld(world.fixed(delays=True))
     probe = torch.tensor([[0.0, 0.0], [0.04, 0.0], [0.0, 0.02]])
     for _ in range(ROUNDS):
         tried = (x + probe[:, None]).reshape(-1, 2)

@@ -16,6 +16,7 @@ from irl_ros.demos.swing import Swing, minimum_jerk
 from irl_ros.demos.window import REST_SPEED, choose_window
 from irl_ros.sim import BatchWorld, Simulator, State, Throws, World
 from irl_ros.sim.batch_world import outcome_of
+from irl_ros.sim.reference import Flight
 
 DEAD_BAND = 0.01
 """Share of full stick that does not move the arm."""
@@ -199,7 +200,7 @@ def _watch(simulator: Simulator, plan: Plan) -> Throws:
     longest = max(float(plan.duration.max()), float(plan.onset.max()) + (world.horizon + 1) * world.dt)
     states, actions = [simulator.reset(plan.target)], []
     for k in range(int(longest / world.dt) + 1):
-        actions.append(plan.command(k * world.dt, states[-1]).to(simulator.device))
+        actions.append(plan.command(k * world.dt, simulator.observed()).to(simulator.device))
         states.append(simulator.step(actions[-1]))
     whole, commanded, outcome = State.stack(states, 1), torch.stack(actions, 1), simulator.outcome()
     starts = torch.tensor([_window_start(world, whole[i]) for i in range(len(commanded))])
@@ -208,7 +209,8 @@ def _watch(simulator: Simulator, plan: Plan) -> Throws:
     shown = whole[row, window]
     phase = torch.arange(world.horizon + 1, device=simulator.device) / world.horizon
     shown = dataclasses.replace(shown, phase=phase.to(shown.phase).expand_as(shown.phase))
-    outcome = outcome_of(shown[:, -1], outcome.limit_violations, outcome.torque_saturation)
+    flight = Flight(world, simulator.conditions, shown.q.device, shown.q.dtype)
+    outcome = outcome_of(flight, shown[:, -1], outcome.limit_violations, outcome.torque_saturation)
     return Throws(shown, commanded[row, window[:, :-1]], outcome)
 
 

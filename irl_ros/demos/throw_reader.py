@@ -16,6 +16,7 @@ from irl_ros.demos.recording import Recording
 from irl_ros.demos.resampler import Motion, Resampler
 from irl_ros.demos.window import REST_SPEED, Window, choose_window
 from irl_ros.errors import InputError
+from irl_ros.sim.reference import Flight
 from irl_ros.sim.state import Outcome, Throws
 from irl_ros.sim.world import World
 
@@ -55,7 +56,7 @@ class ThrowReader:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._resampler = Resampler(world)
+        self._resampler, self._flight = Resampler(world), Flight(world)
         self._actions = ActionReader(world)
 
     def read(self, recording: Recording) -> Content:
@@ -216,6 +217,7 @@ class ThrowReader:
             released=torch.tensor([release is not None]),
             limit_violations=torch.tensor([float(self._violations(values, horizon - window.padded))]),
             torque_saturation=torch.tensor([float("nan")]),
+            inside=self._flight.came_down(torch.as_tensor(landing), torch.as_tensor(target))[None],
         )
         return Throws(states[None], torch.as_tensor(whole, dtype=torch.float32)[None], outcome)
 

@@ -90,7 +90,7 @@ class _EpisodeBag:
                 opened = True
                 self._numbers(self.gripper, k * dt + ANSWER, np.array([1.0]))
                 self._event(number, k * dt + ANSWER, RELEASE)
-        outcome = "success" if bool(throw.outcome.error <= 0.10) else "failure"
+        outcome = "success" if bool(throw.outcome.hits(0.10)) else "failure"
         self._event(number, world.horizon * dt + 0.001, STOP, outcome)
         with EpisodeBagWriter(self.path, self.topics, storage) as bag:
             for received, topic, data in sorted(self.rows, key=lambda row: row[0]):

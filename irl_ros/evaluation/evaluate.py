@@ -112,19 +112,19 @@ def unseen(seed: int) -> torch.Generator:
 def figures_of(outcome: Outcome) -> dict[str, Any]:
     """What N throws [N] amount to; every value is a finite number or None.
 
-    Keys: `throws`; `hit_10cm`, `hit_5cm` (shares that landed within 0.10 and 0.05 m); `hit_10cm_ci95`
-    (Wilson); `median_error_m`, `p95_error_m` (horizontal distance from the target; a ball that did not land
-    is infinitely far away, and a quantile that falls on one is None); `released` (share);
-    `limit_violations` (control steps outside position, velocity or acceleration limits, all throws
+    Keys: `throws`; `hit_10cm`, `hit_5cm` (shares that landed within 0.10 and 0.05 m, and in the bin if there
+    is one); `hit_10cm_ci95` (Wilson); `median_error_m`, `p95_error_m` (horizontal distance from the target; a
+    ball that did not land is infinitely far away, and a quantile that falls on one is None); `released`
+    (share); `limit_violations` (control steps outside position, velocity or acceleration limits, all throws
     together); `torque_saturation` (share of physics steps with a clipped torque; None in the batched world,
     which computes no torque).
     """
     error = outcome.error.cpu()
-    hits = int((error <= 0.10).sum())
+    hits = int(outcome.hits(0.10).sum())
     return {
         "throws": len(error),
         "hit_10cm": hits / len(error),
-        "hit_5cm": float((error <= 0.05).double().mean()),
+        "hit_5cm": float(outcome.hits(0.05).double().mean()),
         "hit_10cm_ci95": list(wilson(hits, len(error))),
         "median_error_m": _quantile(error, 0.50),
         "p95_error_m": _quantile(error, 0.95),

@@ -66,7 +66,7 @@ def above_figure(thrower: Thrower, world: World) -> str:
     targets = from_above(throws.states.target[:, 0])
     places = from_above(throws.outcome.landing)
     landed = np.isfinite(places).all(1)
-    hit = (throws.outcome.error <= HIT).numpy()
+    hit = throws.outcome.hits(HIT).numpy()
     with drawing(270, 240, 9.5) as (figure, axes):
         top, side = _ring_of_targets(axes, world)
         lines = np.stack((targets[landed], places[landed]), 1)

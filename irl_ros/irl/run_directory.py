@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import platform
@@ -153,7 +154,7 @@ def describe_world(world: World) -> dict[str, Any]:
 def restore_world(description: dict[str, Any]) -> World:
     """The world a run.yaml describes."""
     world = load_world(description["settings"])
-    return World(**{**vars(world), "name": description["name"]})
+    return dataclasses.replace(world, name=description["name"])
 
 
 def choose_device(device: str, sim: str = "batch") -> torch.device:

@@ -73,7 +73,7 @@ class SwingGrid:
     def __init__(
         self, world: World, actions: Tensor, start: tuple[Tensor, Tensor], settings: SwingGridSettings
     ) -> None:
-        self.simulator, self.start, self.settings = BatchWorld(world), start, settings
+        self.simulator, self.start, self.settings = BatchWorld(world.fixed()), start, settings
         self.turn = turning_joint(self.simulator, start[0])
         demonstrated = self._measured(actions[..., :-1].clamp(-1.0, 1.0), release_steps(actions))
         angles = torch.tensor([angle for _, angle in demonstrated])

@@ -93,7 +93,7 @@ def throw_all(
             code[t, :, :t] = rounding.code(phi(_state(x[:, :t], v[:, :t], target, landed=landed[:, :t])))
         gone = slice(0, t + 1)
         down = landed[:, gone]
-        moved, speed, reached = flight.advance(x[:, gone], v[:, gone], target[2])
+        moved, speed, reached = flight.advance(x[:, gone], v[:, gone], target)
         x[:, gone] = torch.where(down[..., None], x[:, gone], moved)
         v[:, gone] = torch.where(down[..., None], v[:, gone], speed)
         landed[:, gone] = down | reached

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -228,7 +228,7 @@ def load_policy(run: str | Path, device: torch.device | str = "cpu") -> Policy:
         if isinstance(error, InputError):
             raise
         raise InputError(path, "is damaged", "write the bundle again with `irl-ros learn`") from None
-    policy = Policy(World(**{**vars(world), "name": name}), settings)
+    policy = Policy(replace(world, name=name), settings)
     load_weights(policy, run / "policy.safetensors", description.get("sha256"))
     if description.get("robot_sha256") != policy.robot_sha256:
         problem = (

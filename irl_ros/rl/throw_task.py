@@ -79,19 +79,20 @@ class ThrowTask:
             chosen = torch.randint(len(starts[0]), (episodes,))
             starts = (starts[0][chosen], starts[1][chosen])
         state = self.simulator.reset(self.simulator.world.sample_targets(episodes), starts)
-        states, observations, actions, log_prob = [state], [self.observation(state)], [], []
+        states, observations = [state], [self.observation(self.simulator.observed())]
+        actions, log_prob = [], []
         for _ in range(self.horizon):
             actions.append(policy.sample(observations[-1]))
             log_prob.append(policy.log_prob(observations[-1], actions[-1]))
             states.append(self.simulator.step(actions[-1]))
-            observations.append(self.observation(states[-1]))
+            observations.append(self.observation(self.simulator.observed()))
         if not torch.isfinite(observations[-1]).all():
             raise FloatingPointError("a throw ended in values that are not finite: learning has diverged")
-        whole, error = State.stack(states, 1), self.simulator.outcome().error
+        whole, hits = State.stack(states, 1), self.simulator.outcome().hits(0.10)
         trajectories = Trajectories(
             torch.stack(observations, 1), self.features(whole).float(), torch.stack(actions, 1)
         )
-        figures = {"explore_hit_10cm": float((error <= 0.10).float().mean())}
+        figures = {"explore_hit_10cm": float(hits.float().mean())}
         return Rollout(trajectories, torch.stack(log_prob, 1), whole, figures)
 
     def trajectories(self, throws: Throws) -> Trajectories:
@@ -131,4 +132,4 @@ class ThrowTask:
             outcome = self.simulator.throw(act, targets, starts).outcome
         else:
             outcome = throw(self.simulator, act, targets, starts).outcome
-        return {f"hit_{cm}cm": float((outcome.error <= cm / 100).float().mean()) for cm in (10, 5)}
+        return {f"hit_{cm}cm": float(outcome.hits(cm / 100).float().mean()) for cm in (10, 5)}

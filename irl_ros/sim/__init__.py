@@ -3,6 +3,7 @@
 from irl_ros.sim.batch_world import BatchWorld
 from irl_ros.sim.bullet_world import BulletWorld
 from irl_ros.sim.camera import render_throw
+from irl_ros.sim.conditions import Conditions
 from irl_ros.sim.pool import BulletPool
 from irl_ros.sim.rollout import Simulator, throw
 from irl_ros.sim.state import Outcome, State, Throws
@@ -12,6 +13,7 @@ __all__ = [
     "BatchWorld",
     "BulletPool",
     "BulletWorld",
+    "Conditions",
     "Outcome",
     "Simulator",
     "State",

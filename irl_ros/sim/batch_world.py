@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from irl_ros.sim.conditions import Conditions
+from irl_ros.sim.disturbances import Actuators, Readings
 from irl_ros.sim.reference import Flight, Reference
 from irl_ros.sim.state import Outcome, State
 from irl_ros.sim.world import World
@@ -29,21 +31,30 @@ class BatchWorld:
         self.kinematics = world.robot.kinematics(device, dtype)
         self.reference = Reference(world, device, dtype)
         self.flight = Flight(world)
+        self.conditions: Conditions | None = None
         self._home = torch.as_tensor(world.home, device=device, dtype=dtype)
 
-    def reset(self, targets: Tensor, start: tuple[Tensor, Tensor] | None = None) -> State:
+    def reset(
+        self,
+        targets: Tensor,
+        start: tuple[Tensor, Tensor] | None = None,
+        conditions: Conditions | None = None,
+    ) -> State:
         """Begin N throws.
 
         Args:
             targets: m, [N, 3].
             start: joint positions and velocities to start from, rad and rad/s, each [N, n]; default:
                 home, at rest.
+            conditions: what the throws are made under, [N]; default: drawn as the world says, by torch's
+                global generator.
 
         Returns:
             The state at t = 0, leading shape [N].
         """
         targets = targets.to(device=self.device, dtype=self.dtype)
         count = targets.shape[0]
+        self._set_conditions(conditions or self.world.sample_conditions(count))
         if start is None:
             q = self._home.expand(count, -1).clone()
             qd = torch.zeros_like(q)
@@ -56,6 +67,19 @@ class BatchWorld:
         self.state = State(q, qd, position, velocity, targets, yes, ~yes, torch.zeros_like(self._violations))
         return self.state
 
+    def _set_conditions(self, conditions: Conditions | None) -> None:
+        self.conditions = conditions
+        if conditions is None:
+            return
+        here = self.conditions = conditions.to(self.device)
+        self.reference = Reference(self.world, self.device, self.dtype, here)
+        self.flight = Flight(self.world, here, self.device, self.dtype)
+        self._actuators, self._readings = Actuators(here), Readings(here)
+
+    def observed(self) -> State:
+        """The latest state as sensors show it, leading shape [N]: what a policy may see."""
+        return self.state if self.conditions is None else self._readings(self.state, self._t)
+
     def step(self, action: Tensor) -> State:
         """Advance one control step.
 
@@ -66,11 +90,12 @@ class BatchWorld:
             The next state, leading shape [N].
         """
         s = self.state
+        if self.conditions is not None:
+            action = self._actuators(action)
         held = s.held & (action[..., -1] <= 0)
         q, qd = self.reference.advance(s.q, s.qd, action[..., :-1])
         tool, tool_velocity = self.kinematics.tool_motion(q, qd)
-        height = s.target[..., 2]
-        position, velocity, landed = self.flight.advance(s.ball_position, s.ball_velocity, height)
+        position, velocity, landed = self.flight.advance(s.ball_position, s.ball_velocity, s.target)
         position = torch.where(s.landed[..., None], s.ball_position, position)
         velocity = torch.where(s.landed[..., None], s.ball_velocity, velocity)
         self._violations = self._violations + self.reference.violations(q, qd, s.qd)
@@ -89,13 +114,15 @@ class BatchWorld:
 
     def outcome(self) -> Outcome:
         """What came of the throws so far."""
-        return outcome_of(self.state, self._violations, torch.full_like(self._violations, float("nan")))
+        unknown = torch.full_like(self._violations, float("nan"))
+        return outcome_of(self.flight, self.state, self._violations, unknown)
 
 
-def outcome_of(state: State, limit_violations: Tensor, torque_saturation: Tensor) -> Outcome:
-    """The outcome that a final state shows."""
+def outcome_of(flight: Flight, state: State, limit_violations: Tensor, torque_saturation: Tensor) -> Outcome:
+    """The outcome that a final state shows, by the rules of `flight`."""
     nan = torch.full_like(state.ball_position, float("nan"))
     landing = torch.where(state.landed[..., None], state.ball_position, nan)
     error = (landing - state.target)[..., :2].norm(dim=-1)
     error = torch.where(state.landed, error, torch.full_like(error, float("inf")))
-    return Outcome(landing, error, ~state.held, limit_violations, torque_saturation)
+    inside = state.landed & flight.came_down(state.ball_position, state.target)
+    return Outcome(landing, error, ~state.held, limit_violations, torque_saturation, inside)

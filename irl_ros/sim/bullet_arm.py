@@ -14,6 +14,7 @@ from irl_ros.robots.inertia import Inertia, arm_inertias
 from irl_ros.robots.urdf import MOVING
 from irl_ros.sim.engine import pybullet
 from irl_ros.sim.world import World
+from irl_ros.sim.world_settings import ends
 
 TOOL = "irl_ros_tool"
 BRAKE = 1e5  # N m, what a locked joint holds
@@ -29,18 +30,20 @@ class BulletArm:
     weigh nothing in the hand: the default 50 g load no joint by more than 1 % of its effort limit.
 
     Args:
-        world: robot, limits, payload, time step.
+        world: robot, limits, payload (of a range, the least), time step.
         client: a PyBullet client, in which gravity and time step are set already.
+        heavier: the same arm with more at the tool point, for what `carry` adds; default: it carries no more.
 
     Attributes:
         q, qd: measured joint positions and velocities, rad and rad/s, lists of n.
         torque: applied in the last physics step, N m, n of them.
     """
 
-    def __init__(self, world: World, client: int) -> None:
-        self._client, self._rate = client, 1.0 / world.physics_dt
+    def __init__(self, world: World, client: int, heavier: HeavierArm | None = None) -> None:
+        self._client, self._rate, self._heavier = client, 1.0 / world.physics_dt, heavier
         robot = world.robot
-        self.body = _load(dynamics_urdf(robot, world.settings.arm.payload), robot, client)
+        self._payload = self._carried = ends(world.settings.arm.payload)[0]
+        self.body = _load(dynamics_urdf(robot, self._payload), robot, client)
         indices = {}
         for i in range(pybullet.getNumJoints(self.body, physicsClientId=client)):
             indices[pybullet.getJointInfo(self.body, i, physicsClientId=client)[1].decode()] = i
@@ -50,15 +53,33 @@ class BulletArm:
             )
         self.joints = [indices[name] for name in robot.joints]
         self._tool = indices[TOOL]
-        locked = [name in world.settings.arm.locked for name in robot.joints]
-        self._effort = [
-            float("inf") if lock else float(e) for e, lock in zip(robot.effort, locked, strict=True)
-        ]
+        locked = world.locked.tolist()
+        self._locked = locked
+        self.limit_effort(world.effort.tolist())
         # a motor without force is off; with force and no target velocity it is a brake, idle while the servo
         # suffices
         forces = [BRAKE if lock else 0.0 for lock in locked]
         pybullet.setJointMotorControlArray(
             self.body, self.joints, pybullet.VELOCITY_CONTROL, forces=forces, physicsClientId=client
+        )
+
+    def limit_effort(self, effort: Sequence[float]) -> None:
+        """Clip torques at these, N m, from now on. A locked joint's brake has no limit."""
+        self._effort = [
+            float("inf") if lock else limit for limit, lock in zip(effort, self._locked, strict=True)
+        ]
+
+    def carry(self, payload: float) -> None:
+        """Carry this mass at the tool point, kg, from now on: at least what the world gives."""
+        if payload == self._carried:
+            return
+        self._carried = payload
+        pybullet.changeDynamics(
+            self.body,
+            self._tool,
+            mass=payload - self._payload,
+            localInertiaDiagonal=(0.0, 0.0, 0.0),
+            physicsClientId=self._client,
         )
 
     def reset(self, q: Sequence[float], qd: Sequence[float]) -> None:
@@ -84,6 +105,11 @@ class BulletArm:
         torque = pybullet.calculateInverseDynamics(
             self.body, self.q, self.qd, wanted, physicsClientId=self._client
         )
+        if self._heavier is not None and self._carried > self._payload:
+            # Bullet goes on computing with the masses it began with; torque is linear in the mass carried
+            share = (self._carried - self._payload) / self._heavier.added
+            loaded = self._heavier.torque(self.q, self.qd, wanted)
+            torque = [t + share * (more - t) for t, more in zip(torque, loaded, strict=True)]
         clipped = any(map(_exceeds, torque, self._effort))
         if clipped:
             torque = [min(max(t, -limit), limit) for t, limit in zip(torque, self._effort, strict=True)]
@@ -106,6 +132,34 @@ class BulletArm:
             physicsClientId=self._client,
         )
         return state[0], state[6]
+
+
+class HeavierArm:
+    """The arm with `added` kg more at the tool point: asked for torques, never moved."""
+
+    added = 1.0
+
+    def __init__(self, world: World) -> None:
+        self._client, self._gravity = pybullet.connect(pybullet.DIRECT), 0.0
+        payload = ends(world.settings.arm.payload)[0] + self.added
+        self._body = _load(dynamics_urdf(world.robot, payload), world.robot, self._client)
+
+    def under(self, gravity: float) -> None:
+        """Gravity of the torques asked for next, m/s²."""
+        if gravity != self._gravity:
+            self._gravity = gravity
+            pybullet.setGravity(0.0, 0.0, -gravity, physicsClientId=self._client)
+
+    def torque(self, q: Sequence[float], qd: Sequence[float], qdd: Sequence[float]) -> Sequence[float]:
+        """Joint torques of a motion, N m, [n]."""
+        torque: Sequence[float] = pybullet.calculateInverseDynamics(
+            self._body, q, qd, qdd, physicsClientId=self._client
+        )
+        return torque
+
+    def close(self) -> None:
+        """Give PyBullet's client back."""
+        pybullet.disconnect(self._client)
 
 
 def _exceeds(torque: float, limit: float) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-import torch
-
+from irl_ros.sim.conditions import drag_per_squared_speed
 from irl_ros.sim.engine import pybullet
-from irl_ros.sim.reference import Flight
 from irl_ros.sim.world import World
+from irl_ros.sim.world_settings import middle
 
 
 class BulletBall:
@@ -20,10 +20,11 @@ class BulletBall:
     """
 
     def __init__(self, world: World, client: int) -> None:
-        self._client, self._mass, self._flight = client, world.settings.ball.mass, Flight(world)
-        shape = pybullet.createCollisionShape(
-            pybullet.GEOM_SPHERE, radius=world.settings.ball.radius, physicsClientId=client
-        )
+        ball = world.settings.ball
+        self._client, self._mass, radius = client, middle(ball.mass), middle(ball.radius)
+        self._drag: float = drag_per_squared_speed(middle(ball.drag), radius, self._mass)
+        # one size does for all: it touches nothing
+        shape = pybullet.createCollisionShape(pybullet.GEOM_SPHERE, radius=radius, physicsClientId=client)
         self.body = pybullet.createMultiBody(self._mass, shape, physicsClientId=client)
         # Bullet damps by 4 % a second unless told not to
         pybullet.changeDynamics(self.body, -1, linearDamping=0.0, angularDamping=0.0, physicsClientId=client)
@@ -31,7 +32,12 @@ class BulletBall:
     @property
     def in_air(self) -> bool:
         """Whether there is drag to push against."""
-        return self._flight.drag > 0
+        return self._drag > 0
+
+    def become(self, mass: float, drag: float) -> None:
+        """Another ball: mass in kg, drag as `Flight.drag`, 1/m."""
+        self._mass, self._drag = mass, drag
+        pybullet.changeDynamics(self.body, -1, mass=mass, physicsClientId=self._client)
 
     def place(self, position: Sequence[float], velocity: Sequence[float]) -> None:
         """Put it at a position (m) with a velocity (m/s), not turning."""
@@ -49,8 +55,8 @@ class BulletBall:
     def push(self) -> None:
         """Air drag over the coming physics step, by the formula of `Flight`."""
         position, velocity = self.motion()
-        drag = self._flight.drag_acceleration(torch.tensor(velocity, dtype=torch.float64))
-        force = (drag * self._mass).tolist()
+        strength = -self._mass * self._drag * math.hypot(*velocity)
+        force = [strength * v for v in velocity]
         pybullet.applyExternalForce(
             self.body, -1, force, position, pybullet.WORLD_FRAME, physicsClientId=self._client
         )

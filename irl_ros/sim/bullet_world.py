@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 from irl_ros.sim.batch_world import outcome_of
-from irl_ros.sim.bullet_arm import BulletArm
+from irl_ros.sim.bullet_arm import BulletArm, HeavierArm
 from irl_ros.sim.bullet_ball import BulletBall
+from irl_ros.sim.conditions import Conditions
+from irl_ros.sim.disturbances import Actuators, Readings
 from irl_ros.sim.engine import pybullet
 from irl_ros.sim.reference import Flight, Reference
 from irl_ros.sim.state import Outcome, State
 from irl_ros.sim.world import World
+from irl_ros.sim.world_settings import ends
 
 MOST_CLIENTS = 256  # 7 GB; PyBullet itself ends at 1024 in a process
 
@@ -41,16 +44,26 @@ class BulletWorld:
         self.state: State
         self.reference = Reference(world, "cpu", torch.float64)
         self.flight = Flight(world)
+        self.conditions: Conditions | None = None
+        # in a world whose payload is drawn, arms carry more than what they are built with
+        self._heavier = HeavierArm(world) if "arm.payload" in world.drawn else None
         self._all: list[_Client] = []
         self._clients: list[_Client] = []
 
-    def reset(self, targets: Tensor, start: tuple[Tensor, Tensor] | None = None) -> State:
+    def reset(
+        self,
+        targets: Tensor,
+        start: tuple[Tensor, Tensor] | None = None,
+        conditions: Conditions | None = None,
+    ) -> State:
         """Begin N throws. Clients are made when first needed: 20 ms and 28 MB each.
 
         Args:
             targets: m, [N, 3].
             start: joint positions and velocities to start from, rad and rad/s, each [N, n]; default:
                 home, at rest.
+            conditions: what the throws are made under, [N]; default: drawn as the world says, by torch's
+                global generator.
 
         Returns:
             The state at t = 0, leading shape [N].
@@ -61,14 +74,30 @@ class BulletWorld:
                 f"at most {MOST_CLIENTS} throws at once in PyBullet, asked for {count}: use BulletPool"
             )
         while len(self._all) < count:
-            self._all.append(_Client(self.world))
+            self._all.append(_Client(self.world, self._heavier))
         self._clients = self._all[:count]
+        self._set_conditions(conditions or self.world.sample_conditions(count))
         if start is None:
             start = (torch.tensor(self.world.home).expand(count, n), torch.zeros(count, n))
         q, qd = (x.detach().to("cpu", torch.float64).tolist() for x in start)
         for client, position, velocity in zip(self._clients, q, qd, strict=True):
             client.arm.reset(position, velocity)
         return self.take_ball(targets)
+
+    def _set_conditions(self, conditions: Conditions | None) -> None:
+        self.conditions = conditions
+        if conditions is None:
+            return
+        here = self.conditions = conditions.to("cpu", torch.float64)
+        self.reference = Reference(self.world, "cpu", torch.float64, here)
+        self.flight = Flight(self.world, here, "cpu", torch.float64)
+        self._actuators, self._readings = Actuators(here), Readings(here)
+        for i, client in enumerate(self._clients):
+            client.become(here[i])
+
+    def observed(self) -> State:
+        """The latest state as sensors show it, leading shape [N]: what a policy may see."""
+        return self.state if self.conditions is None else self._readings(self.state, self._t)
 
     def take_ball(self, targets: Tensor | None = None) -> State:
         """Begin the next throws from where the arms are: the ball is in the hand again and time is 0.
@@ -97,6 +126,8 @@ class BulletWorld:
             The next state, leading shape [N].
         """
         s, action = self.state, action.detach().to("cpu", torch.float64)
+        if self.conditions is not None:
+            action = self._actuators(action)
         held = s.held & (action[..., -1] <= 0)
         flying = ~held & ~s.landed
         velocities = self.reference.velocities(s.qd, self.reference.command(s.q, s.qd, action[..., :-1]))
@@ -118,7 +149,7 @@ class BulletWorld:
     def outcome(self) -> Outcome:
         """What came of the throws so far."""
         steps = max(self._t * self.world.settings.physics_steps, 1)
-        return outcome_of(self.state, self._violations.clone(), self._clipped / steps)
+        return outcome_of(self.flight, self.state, self._violations.clone(), self._clipped / steps)
 
     @property
     def torque(self) -> Tensor:
@@ -129,7 +160,9 @@ class BulletWorld:
         """Give PyBullet's clients back."""
         for client in self._all:
             client.close()
-        self._all, self._clients = [], []
+        if self._heavier is not None:
+            self._heavier.close()
+        self._all, self._clients, self._heavier = [], [], None
 
     def __enter__(self) -> BulletWorld:
         return self
@@ -164,9 +197,7 @@ class BulletWorld:
         """
         down = torch.zeros_like(flying)
         if flying.any():
-            point, rest, down = self.flight.advance(
-                before.ball_position, before.ball_velocity, before.target[:, 2]
-            )
+            point, rest, down = self.flight.advance(before.ball_position, before.ball_velocity, before.target)
             down = flying & down
             position = torch.where(down[:, None], point, position)
             velocity = torch.where(down[:, None], rest, velocity)
@@ -186,15 +217,28 @@ class BulletWorld:
 class _Client:
     """One PyBullet client: an arm and a ball under gravity."""
 
-    def __init__(self, world: World) -> None:
-        self._id = pybullet.connect(pybullet.DIRECT)
-        pybullet.setGravity(0.0, 0.0, -world.settings.gravity, physicsClientId=self._id)
+    def __init__(self, world: World, heavier: HeavierArm | None) -> None:
+        self._id, self._heavier = pybullet.connect(pybullet.DIRECT), heavier
+        self._pull(ends(world.settings.gravity)[0])
         pybullet.setTimeStep(world.physics_dt, physicsClientId=self._id)
-        self.arm = BulletArm(world, self._id)
+        self.arm = BulletArm(world, self._id, heavier)
         self.ball = BulletBall(world, self._id)
+
+    def _pull(self, gravity: float) -> None:
+        self.gravity = gravity
+        pybullet.setGravity(0.0, 0.0, -gravity, physicsClientId=self._id)
+
+    def become(self, c: Conditions) -> None:
+        """Take on the conditions of one throw (no leading dimension)."""
+        self._pull(float(c.gravity))
+        self.ball.become(float(c.ball_mass), float(c.drag))
+        self.arm.limit_effort(c.effort.tolist())
+        self.arm.carry(float(c.payload))
 
     def advance(self, velocities: Sequence[Sequence[float]], flying: bool) -> int:
         """One control step along velocities [S][n]; in how many physics steps torque was clipped."""
+        if self._heavier is not None:
+            self._heavier.under(self.gravity)
         arm, clipped, pushed = self.arm, 0, flying and self.ball.in_air
         for velocity in velocities:
             clipped += arm.servo(velocity)

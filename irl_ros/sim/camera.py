@@ -11,6 +11,7 @@ from irl_ros.robots import Robot
 from irl_ros.sim.engine import pybullet
 from irl_ros.sim.state import State, Throws
 from irl_ros.sim.world import World
+from irl_ros.sim.world_settings import middle
 
 Color = tuple[float, float, float, float]
 FLOOR: Color = (0.78, 0.81, 0.84, 1.0)
@@ -57,13 +58,13 @@ class _Scene:
     def __init__(self, world: World, states: State, last: int) -> None:
         self._client = pybullet.connect(pybullet.DIRECT)
         self._states, self._world = states, world
-        self._arm = _Arm(world.robot, world.settings.ball.radius, self._client)
+        radius = self._radius = middle(world.settings.ball.radius)
+        self._arm = _Arm(world.robot, radius, self._client)
         self._path = states.ball_position.double().numpy()
         self._released = int(states.held.sum())  # steps in the hand
         self._trail = self._released
         target = states.target[0].double().numpy()
         self._add_floor(target)
-        radius = world.settings.ball.radius
         self._ball = self._add(self._shape(pybullet.GEOM_SPHERE, BALL, radius=radius), self._path[0])
         self._shadow = self._add(self._ring(0.0, radius, SHADE), (0.0, 0.0, -1.0))
         self._rod = None if self._arm.has_fingers else self._add_rod(world.robot.settings.tool_offset)
@@ -81,7 +82,7 @@ class _Scene:
         if self._rod is not None:
             self._move(self._rod, *self._arm.hand())
         for k in range(self._trail, step):
-            dot = self._shape(pybullet.GEOM_SPHERE, TRAIL, radius=0.4 * self._world.settings.ball.radius)
+            dot = self._shape(pybullet.GEOM_SPHERE, TRAIL, radius=0.4 * self._radius)
             self._add(dot, self._path[k])
         self._trail = max(self._trail, step)
         return self._render(size)

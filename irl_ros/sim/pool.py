@@ -21,6 +21,8 @@ from torch import Tensor
 
 from irl_ros.sim import rollout
 from irl_ros.sim.bullet_world import BulletWorld
+from irl_ros.sim.conditions import Conditions
+from irl_ros.sim.disturbances import Readings
 from irl_ros.sim.state import Outcome, State, Throws
 from irl_ros.sim.world import World
 
@@ -46,6 +48,7 @@ class BulletPool:
         self, world: World, processes: int | None = None, dtype: torch.dtype = torch.float32
     ) -> None:
         self.world, self.dtype, self.device = world, dtype, torch.device("cpu")
+        self.conditions: Conditions | None = None
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])
         self._pipes: list[Connection] = []
@@ -65,6 +68,7 @@ class BulletPool:
         policy: Callable[[State], Tensor],
         targets: Tensor,
         start: tuple[Tensor, Tensor] | None = None,
+        conditions: Conditions | None = None,
     ) -> Throws:
         """Whole throws at any number of targets, some at a time. As `rollout.throw`."""
         size, parts = AT_ONCE * len(self._pipes), []
@@ -73,22 +77,38 @@ class BulletPool:
         try:
             for i in range(0, targets.shape[0], size):
                 begin = None if start is None else (start[0][i : i + size], start[1][i : i + size])
-                parts.append(rollout.throw(self, policy, targets[i : i + size], begin))
+                drawn = None if conditions is None else conditions[i : i + size]
+                parts.append(rollout.throw(self, policy, targets[i : i + size], begin, drawn))
         finally:
             torch.set_num_threads(threads)
         return Throws.cat(parts)
 
-    def reset(self, targets: Tensor, start: tuple[Tensor, Tensor] | None = None) -> State:
+    def reset(
+        self,
+        targets: Tensor,
+        start: tuple[Tensor, Tensor] | None = None,
+        conditions: Conditions | None = None,
+    ) -> State:
         """Begin N throws. As `BulletWorld.reset`."""
+        self.conditions = conditions or self.world.sample_conditions(targets.shape[0])
+        self._readings = None if self.conditions is None else Readings(self.conditions)
+        self._steps = 0
         share, extra = divmod(targets.shape[0], len(self._pipes))
         self._sizes = [share + (i < extra) for i in range(len(self._pipes))]
+        count, n = targets.shape[0], self.world.robot.n
         if start is None:
-            return self._state(self._call("reset", _numpy(targets)))
-        return self._state(self._call("reset", _numpy(targets), _numpy(start[0]), _numpy(start[1])))
+            start = (torch.as_tensor(self.world.home).expand(count, n), torch.zeros(count, n))
+        drawn = [] if self.conditions is None else [_numpy(self.conditions.packed())]
+        return self._state(self._call("reset", _numpy(targets), *map(_numpy, start), *drawn))
 
     def step(self, action: Tensor) -> State:
         """Advance one control step. As `BulletWorld.step`."""
+        self._steps += 1
         return self._state(self._call("step", _numpy(action)))
+
+    def observed(self) -> State:
+        """The latest state as sensors show it. As `BulletWorld.observed`."""
+        return self.state if self._readings is None else self._readings(self.state, self._steps)
 
     def outcome(self) -> Outcome:
         """What came of the throws so far."""
@@ -109,7 +129,8 @@ class BulletPool:
         self.close()
 
     def _state(self, values: dict[str, Tensor]) -> State:
-        return State(**values).to(dtype=self.dtype)
+        self.state = State(**values).to(dtype=self.dtype)
+        return self.state
 
     def _call(self, verb: str, *arrays: np.ndarray) -> dict[str, Tensor]:
         """Give every process its rows of `arrays`, then gather the rows they answer."""
@@ -159,7 +180,8 @@ def _serve(pipe: Connection, world: World) -> None:
 
 def _do(simulator: BulletWorld, verb: str, rows: list[Tensor]) -> Arrays:
     if verb == "reset":
-        result: State | Outcome = simulator.reset(rows[0], (rows[1], rows[2]) if len(rows) > 1 else None)
+        drawn = Conditions.unpack(rows[3], simulator.world.robot.n) if len(rows) > 3 else None
+        result: State | Outcome = simulator.reset(rows[0], (rows[1], rows[2]), drawn)
     elif verb == "step":
         result = simulator.step(rows[0])
     else:

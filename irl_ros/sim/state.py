@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from irl_ros.sim.conditions import Conditions
 
 Batch = TypeVar("Batch", bound="TensorBatch")
 
@@ -72,14 +75,15 @@ class Outcome(TensorBatch):
     """What came of N throws.
 
     Attributes:
-        landing: where the ball's centre met the plane z = target height, m, [N, 3]; NaN where it did not land
-            within the horizon.
+        landing: where the ball's centre met the plane z = target height, or where it hit a bin's wall or was
+            left below the plane, m, [N, 3]; NaN where none of it happened within the horizon.
         error: horizontal distance of the landing from the target, m, [N]; inf where it did not land.
         released: bool [N].
         limit_violations: control steps in which a joint left its position, velocity or acceleration limit,
             [N].
         torque_saturation: share of physics steps in which a joint's torque was clipped, [N]; NaN where the
             world does not compute torque.
+        inside: the ball came down on the plane and, of a bin, through its opening, bool [N].
     """
 
     landing: Tensor
@@ -87,6 +91,11 @@ class Outcome(TensorBatch):
     released: Tensor
     limit_violations: Tensor
     torque_saturation: Tensor
+    inside: Tensor
+
+    def hits(self, radius: float) -> Tensor:
+        """Throws that landed within `radius` (m) of the target, and in the bin if there is one, bool [N]."""
+        return (self.error <= radius) & self.inside
 
 
 @dataclass(frozen=True)
@@ -97,21 +106,26 @@ class Throws(TensorBatch):
         states: State with leading shape [N, T + 1].
         actions: [N, T, n + 1] as commanded, in [-1, 1]; the last one opens the gripper when > 0.
         outcome: Outcome with leading shape [N].
+        conditions: what each was made under, [N], where the world draws any and they are known.
     """
 
     states: State
     actions: Tensor
     outcome: Outcome
+    conditions: Conditions | None = None
 
     def map(self, f: Callable[[Tensor], Tensor]) -> Throws:
-        return Throws(self.states.map(f), f(self.actions), self.outcome.map(f))
+        drawn = self.conditions.map(f) if self.conditions else None
+        return Throws(self.states.map(f), f(self.actions), self.outcome.map(f), drawn)
 
     @classmethod
     def cat(cls, items: list[Throws], dim: int = 0) -> Throws:
+        drawn = [i.conditions for i in items if i.conditions]
         return cls(
             State.cat([i.states for i in items], dim),
             torch.cat([i.actions for i in items], dim),
             Outcome.cat([i.outcome for i in items], dim),
+            type(drawn[0]).cat(drawn, dim) if len(drawn) == len(items) else None,
         )
 
     def __len__(self) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,65 +15,31 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from irl_ros.errors import InputError, unknown_name
 from irl_ros.resources import config_file
 from irl_ros.robots import Robot, load_robot
 from irl_ros.settings import as_dict, build, load_yaml, override
-
-
-@dataclass(frozen=True)
-class Ball:
-    mass: float = 0.05
-    """kg"""
-    radius: float = 0.03
-    """m"""
-    drag: float = 0.0
-    """Drag coefficient of the sphere in air (0: none; a smooth sphere: 0.47)."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """Targets are drawn uniformly in radius and azimuth around the robot's base, at one height."""
-
-    radius: tuple[float, float] = (0.7, 1.1)
-    """m"""
-    azimuth: tuple[float, float] = (-0.5, 0.5)
-    """rad, from +x towards +y"""
-    height: float = 0.0
-    """m"""
-
-
-@dataclass(frozen=True)
-class Arm:
-    velocity_scale: float | tuple[float, ...] = 1.0
-    """Share of each joint's velocity limit that is left."""
-    acceleration_scale: float | tuple[float, ...] = 1.0
-    """Share of each joint's acceleration limit that is left."""
-    locked: tuple[str, ...] = ()
-    """Joints that do not move."""
-    payload: float = 0.0
-    """kg at the tool point."""
-
-
-@dataclass(frozen=True)
-class WorldSettings:
-    """The keys of a world YAML (config/worlds/default.yaml has the units)."""
-
-    robot: str = "panda"
-    control_hz: float = 50.0
-    physics_steps: int = 5
-    horizon: int = 60
-    start: str = "home"
-    home: tuple[float, ...] | None = None
-    ball: Ball = field(default_factory=Ball)
-    gravity: float = 9.81
-    target: Target = field(default_factory=Target)
-    arm: Arm = field(default_factory=Arm)
+from irl_ros.sim.conditions import Conditions, draw_conditions
+from irl_ros.sim.world_settings import (
+    RANGES,
+    SCALES,
+    STEPS,
+    Gripper,
+    Sensors,
+    WorldSettings,
+    check,
+    ends,
+    joint_ends,
+    middle,
+    value_of,
+)
 
 
 @dataclass(frozen=True)
 class World:
     """A checked world with its robot.
+
+    Where limits are ranges, the attributes hold their upper ends: an action is a share of these, and an arm
+    that has drawn less does what it can.
 
     Attributes:
         name: the YAML's stem.
@@ -109,6 +76,60 @@ class World:
         """n joint velocities and the release."""
         return self.robot.n + 1
 
+    @property
+    def effort(self) -> np.ndarray:
+        """Effort limits in this world, N m (N for sliding joints), [n]."""
+        return self.robot.effort * joint_ends(self.settings.arm.effort_scale, self.robot.n)[1]
+
+    @cached_property
+    def locked(self) -> np.ndarray:
+        """Which joints do not move, bool [n]."""
+        return np.array([j in self.settings.arm.locked for j in self.robot.joints])
+
+    @cached_property
+    def drawn(self) -> dict[str, tuple[float, float]]:
+        """Keys that are drawn anew for every throw, each with its lower and upper end.
+
+        A key of Scales with a value a joint shows the least and the largest of them.
+        """
+        found = {}
+        for key in (*RANGES, *STEPS):
+            found[key] = ends(value_of(self.settings, key))
+        for key in SCALES:
+            low, high = joint_ends(value_of(self.settings, key), self.robot.n)
+            found[key] = (float(low.min()), float(high.max())) if (low < high).any() else (1.0, 1.0)
+        return {key: (low, high) for key, (low, high) in found.items() if low < high}
+
+    @cached_property
+    def varies(self) -> bool:
+        """Whether throws differ in more than their targets: something is drawn, delayed or noisy."""
+        return bool(self.drawn) or self.fixed() is not self
+
+    def fixed(self, delays: bool = False) -> World:
+        """This world with every range at its middle and without noise: what a throw in it is planned for.
+
+        Args:
+            delays: keep the latencies.
+        """
+        s, n = self.settings, self.robot.n
+        arm: dict[str, Any] = {}
+        for key in SCALES:
+            low, high = joint_ends(value_of(s, key), n)
+            if (low < high).any():
+                arm[key.split(".")[1]] = tuple(float(x) for x in (low + high) / 2)
+        latency = {key: round(middle(value_of(s, key))) if delays else 0 for key in STEPS}
+        arm |= {"payload": middle(s.arm.payload), "latency": latency["arm.latency"], "noise": 0.0}
+        ball = {f.name: middle(getattr(s.ball, f.name)) for f in dataclasses.fields(s.ball)}
+        settings = dataclasses.replace(
+            s,
+            ball=dataclasses.replace(s.ball, **ball),
+            gravity=middle(s.gravity),
+            arm=dataclasses.replace(s.arm, **arm),
+            gripper=Gripper(latency["gripper.latency"]),
+            sensors=Sensors(),
+        )
+        return self if settings == s else _world(self.name, settings, self.robot)
+
     @cached_property
     def sha256(self) -> str:
         """Hash of the settings and the robot."""
@@ -131,6 +152,10 @@ class World:
         height = torch.full_like(radius, self.settings.target.height)
         return torch.stack((radius * azimuth.cos(), radius * azimuth.sin(), height), -1)
 
+    def sample_conditions(self, count: int, generator: torch.Generator | None = None) -> Conditions | None:
+        """What else differs from throw to throw, [count], on the CPU; None where nothing does."""
+        return draw_conditions(self, count, generator) if self.varies else None
+
 
 def load_world(name: str | Path | dict[str, Any] = "default", assignments: list[str] | None = None) -> World:
     """The world of a shipped name, a YAML path or a mapping of keys.
@@ -152,60 +177,19 @@ def load_world(name: str | Path | dict[str, Any] = "default", assignments: list[
             data["robot"] = str((path.parent / Path(data["robot"]).expanduser()).resolve())
     settings = build(WorldSettings, override(data, assignments or []), where)
     robot = load_robot(settings.robot)
-    _check(settings, robot, where)
-    n = robot.n
+    check(settings, robot, where)
+    return _world(stem, settings, robot)
+
+
+def _world(name: str, settings: WorldSettings, robot: Robot) -> World:
+    velocity = joint_ends(settings.arm.velocity_scale, robot.n)[1]
+    acceleration = joint_ends(settings.arm.acceleration_scale, robot.n)[1]
     locked = np.array([j in settings.arm.locked for j in robot.joints])
     return World(
-        name=stem,
+        name=name,
         settings=settings,
         robot=robot,
         home=robot.home if settings.home is None else np.array(settings.home),
-        velocity=robot.velocity * np.broadcast_to(settings.arm.velocity_scale, n) * ~locked,
-        acceleration=robot.acceleration * np.broadcast_to(settings.arm.acceleration_scale, n),
+        velocity=robot.velocity * velocity * ~locked,
+        acceleration=robot.acceleration * acceleration,
     )
-
-
-def _check(s: WorldSettings, robot: Robot, where: str) -> None:
-    def refuse(key: str, problem: str, cure: str = "") -> None:
-        raise InputError(where, f"{key}: {problem}", cure)
-
-    for key, value in (
-        ("control_hz", s.control_hz),
-        ("horizon", s.horizon),
-        ("physics_steps", s.physics_steps),
-    ):
-        if value <= 0:
-            refuse(key, f"must be positive, found {value}")
-    for key, value in (("gravity", s.gravity), ("ball.mass", s.ball.mass), ("ball.radius", s.ball.radius)):
-        if value <= 0:
-            refuse(key, f"must be positive, found {value}")
-    if s.ball.drag < 0 or s.arm.payload < 0:
-        refuse("ball.drag" if s.ball.drag < 0 else "arm.payload", "must not be negative")
-    if s.start not in ("home", "demos"):
-        refuse("start", f"expected home or demos, found '{s.start}'")
-    for key, (low, high) in (("target.radius", s.target.radius), ("target.azimuth", s.target.azimuth)):
-        if low > high:
-            refuse(key, f"lower end {low} is above upper end {high}")
-    for key, scale in (("velocity", s.arm.velocity_scale), ("acceleration", s.arm.acceleration_scale)):
-        array = np.asarray(scale, dtype=float)
-        if array.ndim and array.shape != (robot.n,):
-            refuse(
-                f"arm.{key}_scale",
-                f"has {array.size} values",
-                f"give one number or one for each of {robot.n} joints",
-            )
-        if (array <= 0).any() or (array > 1).any():
-            refuse(
-                f"arm.{key}_scale",
-                "must be above 0 and at most 1",
-                "use arm.locked for a joint that does not move",
-            )
-    for joint in s.arm.locked:
-        if joint not in robot.joints:
-            raise InputError(where, *unknown_name("joint in arm.locked", joint, robot.joints))
-    if s.home is not None:
-        if len(s.home) != robot.n:
-            refuse("home", f"has {len(s.home)} values", f"robot {robot.name} has {robot.n} joints")
-        for joint, value, low, high in zip(robot.joints, s.home, robot.lower, robot.upper, strict=True):
-            if not low <= value <= high:
-                refuse("home", f"joint '{joint}' at {value} is outside its limits [{low:.4f}, {high:.4f}]")

@@ -23,7 +23,7 @@ def flown(
     flight, p, v = Flight(world), tensor(position), tensor(velocity)
     positions, velocities = [p[0]], [v[0]]
     for k in range(steps):
-        p, v, landed = flight.advance(p, v, tensor(height))
+        p, v, landed = flight.advance(p, v, tensor([0.0, 0.0, height]))
         positions.append(p[0])
         velocities.append(v[0])
         if landed:

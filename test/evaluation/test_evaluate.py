@@ -89,7 +89,7 @@ def test_quantiles_stop_where_balls_did_not_land() -> None:
         error = torch.arange(1, 21) / 100.0
         error[20 - lost :] = torch.inf
         zero = torch.zeros(20)
-        outcome = Outcome(torch.zeros(20, 3), error[torch.randperm(20)], zero == 0, zero, zero)
+        outcome = Outcome(torch.zeros(20, 3), error[torch.randperm(20)], zero == 0, zero, zero, zero == 0)
         figures = figures_of(outcome)
         assert figures["p95_error_m"] == (None if expected is None else pytest.approx(expected))
         assert figures["median_error_m"] == pytest.approx(0.10)

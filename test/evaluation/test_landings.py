@@ -22,7 +22,9 @@ def landed_at(targets: torch.Tensor, landings: torch.Tensor) -> Throws:
     landing = torch.nn.functional.pad(landings, (0, 1))
     error = (landings - targets).norm(dim=-1).nan_to_num(torch.inf)
     return Throws(
-        throws.states, throws.actions, type(throws.outcome)(landing, error, error >= 0, error * 0, error * 0)
+        throws.states,
+        throws.actions,
+        type(throws.outcome)(landing, error, error >= 0, error * 0, error * 0, error >= 0),
     )
 
 

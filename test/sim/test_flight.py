@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from irl_ros.sim import load_world
-from irl_ros.sim.reference import AIR_DENSITY, Flight
+from irl_ros.sim.conditions import AIR_DENSITY
+from irl_ros.sim.reference import Flight
 
 STARTS = [  # position, velocity, height of the plane
     ((0.3, 0.1, 0.7), (1.2, 0.3, 1.5), 0.0),
@@ -41,7 +42,7 @@ def flown(
     x, v = (torch.tensor([a], dtype=torch.float64) for a in (position, velocity))
     states = [(x, v)]
     for _ in range(200):
-        x, v, landed = flight.advance(x, v, torch.tensor([height], dtype=torch.float64))
+        x, v, landed = flight.advance(x, v, torch.tensor([[0.0, 0.0, height]], dtype=torch.float64))
         if landed:
             assert (v == 0).all()
             return states, x[0]
@@ -99,7 +100,9 @@ def test_landing_is_foreseen_at_release(position, velocity, height: float) -> No
 def test_below_the_plane_the_ball_rests_where_it_is(drag: float) -> None:
     flight = Flight(load_world({"ball": {"drag": drag}}))
     position = torch.tensor([[0.4, 0.0, 0.1]])
-    at, velocity, landed = flight.advance(position, torch.tensor([[1.0, 0.0, 2.0]]), torch.tensor([0.2]))
+    at, velocity, landed = flight.advance(
+        position, torch.tensor([[1.0, 0.0, -0.1]]), torch.tensor([[0.0, 0.0, 0.2]])
+    )
     assert landed.all()
     torch.testing.assert_close(at, position)
     assert (velocity == 0).all()

@@ -33,7 +33,10 @@ from irl_ros.sim.world import WorldSettings
         ({"ball": {"drag": -0.1}}, "ball.drag: must not be negative"),
         ({"start": "anywhere"}, "start: expected home or demos, found 'anywhere'"),
         ({"arm": {"velocity_scale": 1.5}}, "arm.velocity_scale: must be above 0 and at most 1"),
-        ({"arm": {"velocity_scale": [1.0, 0.5]}}, "arm.velocity_scale: has 2 values; give one number or one"),
+        (
+            {"arm": {"velocity_scale": [1, 1, 0.5]}},
+            "arm.velocity_scale: has 3 values; give one number or one",
+        ),
         ({"arm": {"locked": ["panda_joint"]}}, "unknown joint in arm.locked 'panda_joint'; did you mean"),
         ({"arm": {"payload": -1}}, "arm.payload: must not be negative"),
         ({"home": [0.0] * 6}, "home: has 6 values; robot panda has 7 joints"),

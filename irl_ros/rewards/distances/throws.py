@@ -34,7 +34,8 @@ class ThrowModel:
     """
 
     def __init__(self, world: World) -> None:
-        self.world, self._simulator, self._count = world, BatchWorld(world), -1
+        # without delays the next state depends on this one alone
+        self.world, self._simulator, self._count = world, BatchWorld(world.fixed()), -1
 
     def step(self, state: State, action: Tensor) -> State:
         """The state after an action [K, n + 1] in each of K states."""
