@@ -37,6 +37,7 @@ ROS_WHEELS = [
     "ros-std-srvs~=5.5",
     "ros-rosgraph-msgs~=2.3",
     "ros-action-msgs~=2.3",
+    "ros-lifecycle-msgs~=2.3",
 ]
 TESTS = [
     "pytest",

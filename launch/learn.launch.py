@@ -45,7 +45,7 @@ def generate_launch_description() -> LaunchDescription:
                 "paths": [[LaunchConfiguration("demos")]],  # a list of one text
                 "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
                 "resume": ParameterValue(LaunchConfiguration("resume"), value_type=bool),
-                "autostart": True,
+                "begin": True,
                 "exit_when_done": True,
             }
         ],

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
+import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import (
+    InvalidHandle,
     InvalidParameterException,
     InvalidParameterTypeException,
     InvalidParameterValueException,
@@ -25,6 +27,7 @@ from rclpy.task import Future
 from irl_ros.errors import InputError
 from irl_ros.nodes.interface import DIAGNOSTICS
 from irl_ros.nodes.lifeline import follow_parent
+from irl_ros.nodes.parameters import Parameters, Rule
 
 _PARAMETER_FAULTS = (
     InvalidParameterException,
@@ -43,29 +46,52 @@ class IrlNode(Node):
         exit_code: set by `finish`; None while the node works.
     """
 
+    _read_only = True
+    """Parameters that are not live are settled for good at start."""
+
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.wall = Clock(clock_type=ClockType.STEADY_TIME)
         self.exit_code: int | None = None
+        self.parameters = Parameters(self, lambda: self.changed())
         self._diagnostics = self.create_publisher(DiagnosticArray, DIAGNOSTICS, 10)
         self.create_wall_timer(1.0, self._report)
 
     def parameter(
-        self, name: str, default: Any, description: str, low: float | None = None, high: float | None = None
+        self,
+        name: str,
+        default: Any,
+        description: str,
+        low: float | None = None,
+        high: float | None = None,
+        *,
+        choices: Sequence[str] = (),
+        check: Callable[[Any], object] | None = None,
+        live: bool = False,
     ) -> Any:
-        """Declare a parameter that is set at start, within [low, high] where given, and return its value.
+        """Declare a parameter and return its value.
 
         An empty list has no type in ROS: give `Parameter.Type.STRING_ARRAY` as default and get None.
+
+        Args:
+            name, default, description: as `ros2 param describe` tells them.
+            low, high: the range of a number, both ends included.
+            choices: all values there are.
+            check: raises InputError where a value cannot be used; its text goes to whoever set it.
+            live: may be set at any time; `changed` is called then. Others hold from the start on, or in a
+                managed node from `configure` on.
         """
-        descriptor = ParameterDescriptor(description=description, read_only=True)
-        if low is not None and high is not None:
-            if isinstance(default, int):
-                descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
-            else:
-                descriptor.floating_point_range = [
-                    FloatingPointRange(from_value=float(low), to_value=float(high))
-                ]
-        return self.declare_parameter(name, default, descriptor).value
+        rule = Rule(choices, check, live)
+        return self.parameters.declare(
+            name, default, description, low, high, rule, self._read_only and not live
+        )
+
+    def value(self, name: str) -> Any:
+        """What a parameter is now; None for a list that was not given."""
+        return self.get_parameter_or(name).value
+
+    def changed(self) -> None:
+        """Live parameters have been set. Called for those that need to be passed on."""
 
     def create_wall_timer(self, period: float, callback: Callable[[], None]):
         """A timer in s of wall time, whatever /clock says."""
@@ -110,6 +136,9 @@ class IrlNode(Node):
         """For /diagnostics: all is well, one line, figures. Nodes say more."""
         return True, "running", {}
 
+    def come_up(self) -> None:
+        """Begin, once the executor has the node. Managed nodes do it by their transitions."""
+
     def finish(self, code: int) -> None:
         """End the process soon, with this exit code."""
         self.exit_code = code
@@ -117,8 +146,12 @@ class IrlNode(Node):
     def close(self) -> None:
         """Last words while publishers still work. Called once at the end, also after a signal."""
 
+    def condition(self) -> tuple[bool, str, Mapping[str, Any]]:
+        """What is told on /diagnostics: `status`, and what the kind of node adds to it."""
+        return self.status()
+
     def _report(self) -> None:
-        well, line, figures = self.status()
+        well, line, figures = self.condition()
         status = DiagnosticStatus(
             level=DiagnosticStatus.OK if well else DiagnosticStatus.ERROR,
             name=self.get_fully_qualified_name().lstrip("/"),
@@ -133,7 +166,8 @@ class IrlNode(Node):
 def run(build: Callable[[], IrlNode], arguments: Sequence[str] | None = None) -> int:
     """Spin a node until it finishes or SIGINT or SIGTERM comes; returns the exit code.
 
-    The context stays valid until the node's `close` has run, so a node can still bring an arm to rest.
+    The context stays valid until the node's `close` has run, so a node can still bring an arm to rest. That
+    holds as well when a callback raises, which is a defect of ours: told with its traceback, exit code 1.
     """
     follow_parent()
     signals: list[int] = []
@@ -146,13 +180,19 @@ def run(build: Callable[[], IrlNode], arguments: Sequence[str] | None = None) ->
         node.create_wall_timer(_HEARTBEAT, lambda: None)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
+        node.come_up()
         while not signals and node.exit_code is None:
-            executor.spin_once()
+            # an answer may be due on a service that a transition has taken down meanwhile
+            with contextlib.suppress(InvalidHandle):
+                executor.spin_once()
         return node.exit_code or 0
     except InputError as error:
         return _complain(str(error))
     except _PARAMETER_FAULTS as error:
         return _complain(f"parameter: {error}")
+    except Exception:
+        print(f"irl_ros: {traceback.format_exc()}", file=sys.stderr, flush=True)
+        return 1
     finally:
         if node is not None:
             node.close()

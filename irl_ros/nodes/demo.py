@@ -131,7 +131,7 @@ def _learn(session: Session, out: Path, s: DemoSettings) -> dict[str, Any]:
             "world": s.world,
             "seed": s.seed,
             "resume": True,
-            "autostart": True,
+            "begin": True,
             "exit_when_done": True,
         }
         if s.overrides:

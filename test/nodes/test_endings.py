@@ -46,7 +46,7 @@ BAD = [
     ("sim_arm", {"world": "defualt"}, "unknown world 'defualt'; did you mean 'default'?"),
     ("operator", {"episodes": "many"}, "episodes"),
     ("recorder", {"max_duration": -1.0}, "max_duration"),
-    ("learner", {"autostart": True}, "parameter paths: is not set"),
+    ("learner", {"begin": True}, "parameter paths: is not set"),
 ]
 
 

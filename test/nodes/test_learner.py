@@ -40,7 +40,7 @@ def test_it_learns_when_started_and_says_so(session, statuses, sample: Path, tmp
 
 def test_a_fault_of_the_user_is_told_on_the_topic(session, statuses, tmp_path):
     learner = session.start(
-        "learner", paths=[str(tmp_path / "nothing")], out=str(tmp_path / "run"), autostart=True
+        "learner", paths=[str(tmp_path / "nothing")], out=str(tmp_path / "run"), begin=True
     )
     session.until(lambda: bool(statuses) and statuses[-1].state == "failed", LIMIT, "no failure")
     assert "nothing: no such folder" in statuses[-1].message
@@ -50,7 +50,7 @@ def test_a_fault_of_the_user_is_told_on_the_topic(session, statuses, tmp_path):
 
 def test_a_signal_in_mid_learning_leaves_a_run_that_resumes(session, statuses, sample, tmp_path):
     run = RunDirectory(tmp_path / "run")
-    parameters = {"paths": [str(sample)], "out": str(run.path), "overrides": QUICK, "autostart": True}
+    parameters = {"paths": [str(sample)], "out": str(run.path), "overrides": QUICK, "begin": True}
     learner = session.start("learner", simulated_time=False, **parameters)
     session.until(lambda: bool(statuses) and statuses[-1].iteration >= 2, LIMIT, "no second round")
     seen = statuses[-1]
