@@ -7,7 +7,7 @@ from pathlib import Path
 
 __version__ = "0.1.0"
 
-# The generated irl_ros.msg lies in site-packages, also when this file is imported from a source folder.
+# The generated irl_ros.msg and irl_ros.action lie in site-packages, also when this is a source folder.
 __path__ = pkgutil.extend_path(__path__, __name__)
 
 # Nobody sources a setup file for a virtual environment, so we add it to the ament index ourselves.

@@ -1,9 +1,9 @@
-"""Builds the messages of irl_ros while setup.py builds the package.
+"""Builds the messages and actions of irl_ros while setup.py builds the package.
 
 `build_ext` is the one command that installing, building a wheel, editable installs and `colcon build` have in
 common. Ours runs CMake on the CMakeLists.txt beside this file and installs into a staging folder. From there
 
-    the generated Python              goes into the package, as irl_ros/msg
+    the generated Python              goes into the package, as irl_ros/msg and irl_ros/action
     lib*.so, definitions, markers     join data_files, so that setuptools puts them under the prefix
 
 An editable or symlinked install leaves the source folder as it is: the generated Python goes to irl_ros/ in
@@ -45,7 +45,7 @@ class BuildInterfaces(build_ext):
                 self.distribution.data_files.append((folder, files))
 
     def _place_python(self, generated: Path) -> list[str]:
-        """Copies irl_ros/{msg,*.so} to where Python will import it from."""
+        """Copies irl_ros/{msg,action,*.so} to where Python will import it from."""
         package = Path(self._python_root()) / PACKAGE
         package.mkdir(parents=True, exist_ok=True)
         placed = []

@@ -14,6 +14,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 
 from irl_ros.nodes import interface as names
 from irl_ros.nodes.__main__ import NODES
+from irl_ros.nodes.recording import LOCKSTEP_MAX_AGE
 from irl_ros.nodes.session import LIMIT, Session
 
 
@@ -21,8 +22,9 @@ def test_every_node_ends_on_a_signal_without_a_traceback(tmp_path, bundle):
     parameters = {
         "policy": {"run": str(bundle)},
         "recorder": {"out": str(tmp_path / "demos")},
-        # the session's nodes live in simulated time; without a clock the operator would give up at once
-        "sim_arm": {"publish_clock": True},
+        # lock-step: the operator throws meanwhile, and a busy machine must not make the arm run away from it
+        "sim_arm": {"real_time_factor": 0.0},
+        "operator": {"max_age": LOCKSTEP_MAX_AGE},
     }
     with Session("irl_ros_test", tmp_path / "log") as session:
         heard: set[str] = set()

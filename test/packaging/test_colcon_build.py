@@ -81,11 +81,14 @@ def test_a_sourced_shell_finds_everything(
     assert Path(found["command"]) == prefix / "bin" / "irl-ros"
     assert "learn" in found["help"]
 
-    for folder, pattern in (("launch", "*.launch.py"), ("config", "**/*.yaml"), ("msg", "*.msg")):
+    shipped = {"launch": "*.launch.py", "config": "**/*.yaml", "msg": "*.msg", "action": "*.action"}
+    for folder, pattern in shipped.items():
         expected = {path.relative_to(source) for path in (source / folder).glob(pattern)}
         assert expected
         assert {path.relative_to(share) for path in (share / folder).glob(pattern)} == expected
-    definitions = {f"msg/{path.name}" for path in (source / "msg").glob("*.msg")}
+    definitions = {
+        f"{kind}/{path.name}" for kind in ("msg", "action") for path in (source / kind).glob(f"*.{kind}")
+    }
     assert definitions <= set(found["interfaces"])
 
     executables = {path.name for path in (prefix / "lib" / "irl_ros").iterdir() if os.access(path, os.X_OK)}
