@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-from irl_ros.robots import Robot
+if TYPE_CHECKING:  # the learner node needs no robot, and torch takes seconds to load
+    from irl_ros.robots import Robot
 
 JOINT_STATES = "joint_states"
 ARM_COMMANDS = "arm_controller/commands"
