@@ -29,12 +29,15 @@ from irl_ros.rl.throw_task import ThrowTask, ThrowTaskSettings
 from irl_ros.settings import build
 from irl_ros.sim import BatchWorld, State, World, load_world
 
-OFFSET, UNSHAPED = "g sees the offset", "no release shaping"
+OFFSET, JOINT, UNSHAPED = "g sees the offset", "place and phase in one", "no release shaping"
 VARIANTS: dict[str, dict[str, object]] = {
     "as shipped": {},
+    "no rival": {"rival": 0},
+    JOINT: {},
+    "neither": {"rival": 0},
     "no background policies": {"background": False},
     "actions not made alike": {"match_noise": False},
-    "played on for 100 rounds": {"stop_at_match": False},
+    "played on for 100 rounds": {"stop_at_match": False, "iterations": 100},
     OFFSET: {},
     UNSHAPED: {},
 }
@@ -47,12 +50,13 @@ def hits(policy: Policy, world: World) -> str:
 
 
 def at_target(reward: Reward, distances: tuple[float, ...]) -> str:
-    """g of a ball lying at these distances from a target straight ahead."""
-    d = torch.tensor(distances)
+    """g of a ball lying at these distances from a target straight ahead, and of one held above it."""
+    d = torch.tensor((*distances, 0.0))
     target = torch.tensor([0.9, 0.0, 0.0]).expand(len(d), 3)
-    joints, no = torch.zeros(len(d), reward.world.robot.n), torch.zeros(len(d), dtype=torch.bool)
-    ball = target + d[:, None] * torch.tensor([1.0, 0.0, 0.0])
-    state = State(joints, joints, ball, torch.zeros_like(ball), target, no, ~no, torch.ones_like(d))
+    joints, held = torch.zeros(len(d), reward.world.robot.n), torch.zeros(len(d), dtype=torch.bool)
+    held[-1] = True
+    ball = target + d[:, None] * torch.tensor([1.0, 0.0, 0.0]) + 0.3 * held[:, None] * torch.tensor([0, 0, 1])
+    state = State(joints, joints, ball, torch.zeros_like(ball), target, held, ~held, torch.ones_like(d))
     with torch.no_grad():
         return " ".join(f"{g:5.2f}" for g in reward(state).tolist())
 
@@ -78,7 +82,11 @@ def row(name: str, seed: int, world: World) -> None:
     throws = demonstrate(world, episodes=20, seed=seed)
     policy = Policy(world)
     policy.observation.freeze(throws.states)
-    reward = Reward(world, RewardSettings(features="offset" if name == OFFSET else "distance"))
+    kind = RewardSettings(
+        features="offset" if name == OFFSET else "distance",
+        structure="joint" if name in (JOINT, "neither") else "separate",
+    )
+    reward = Reward(world, kind)
     how = ThrowTaskSettings(release_shaping=name != UNSHAPED)
     task = ThrowTask(BatchWorld(world), policy.observation, reward.features, settings=how)
     demonstrations = task.trajectories(throws)
@@ -86,12 +94,12 @@ def row(name: str, seed: int, world: World) -> None:
     game = AIRL(task, demonstrations, policy, reward, build(AIRLSettings, VARIANTS[name], "ablation"))
     accuracy = []
     while not game.finished:
-        accuracy.append(game.iterate()["discriminator_accuracy"])
+        accuracy.append(game.iterate().get("discriminator_accuracy"))
     after = hits(policy, world)
     fresh = reoptimised(reward, reward, world, seed, how)
-    late = sum(accuracy[-10:]) / len(accuracy[-10:])
+    late = [a for a in accuracy if a is not None][-10:]
     print(
-        f"{name:<26} {seed:>4} {game.round:>6} {late:>13.0%}  {after}  {fresh}  "
+        f"{name:<26} {seed:>4} {game.round:>6} {sum(late) / len(late):>13.0%}  {after}  {fresh}  "
         f"{at_target(reward, (0.0, 0.1, 0.5))}",
         flush=True,
     )
@@ -106,7 +114,9 @@ def main() -> None:
     torch.set_num_threads(1)
     world = load_world()
     seeds = [int(s) for s in o.seeds.split(",")]
-    print(f"{'variant':<26} seed rounds discriminator  10 cm (5 cm) after the game  fresh  g at 0, 10, 50 cm")
+    print(
+        f"{'variant':<26} seed rounds discriminator  10 (5) cm after the game  fresh  g at 0, 10, 50 cm, held"
+    )
     for name in o.variants.split(","):
         for seed in seeds:
             row(name, seed, world)

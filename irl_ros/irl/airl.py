@@ -12,9 +12,13 @@ Where this differs from the paper, it is so that the frozen reward survives bein
   policy ever go, and that is where an optimiser goes.
 * Like with like. People move smoothly, samplers with noise, and log π would tell them apart by that alone. So
   demonstrated actions get the sampler's noise before log π is taken of them.
-* An end. The game is over when the policy's throws score what the demonstrations score (apprenticeship
-  learning's criterion: Abbeel & Ng 2004). Played on, the policy grows steadier than the person and g is
-  flattened to excuse it.
+* A rival. Beside the policy, which begins as a clone, another begins untrained and is optimised on g alone,
+  as `transfer` will do it. Its samples are in the mixture too, so what a fresh optimiser finds to exploit
+  (to carry the ball to the target and keep it there, say) is answered while ψ can still answer.
+* An end. When the policy's throws score what the demonstrations score (apprenticeship learning's criterion:
+  Abbeel & Ng 2004) ψ rests: taught on, the policy having grown steadier than the person, g is flattened to
+  excuse the person. It learns again whenever the rival scores more than the policy. The game is over when a
+  rival has lived its life and found nothing better than what the policy does.
 * g is bounded and smooth: tanh, few units, gradient penalty.
 """
 
@@ -29,6 +33,7 @@ from torch.nn import functional
 
 from irl_ros.errors import unknown_name
 from irl_ros.irl.regularisation import gradient_penalty
+from irl_ros.irl.reoptimise import rewards_of
 from irl_ros.irl.samplers import Sampler, draw_mixed, log_mixture, restore_samplers, samplers_state
 from irl_ros.irl.transitions import Transitions
 from irl_ros.networks import mlp
@@ -43,14 +48,16 @@ POLICY_REWARDS = ("reward", "logit", "discriminator")
 
 @dataclass(frozen=True)
 class AIRLSettings:
-    iterations: int = 100
+    iterations: int = 160
     """Most rounds of the game."""
     head_start: int = 3
     """Discriminator rounds before the first policy step."""
     least: int = 15
-    """Rounds before the game may end."""
+    """Rounds before ψ may rest."""
     stop_at_match: bool = True
-    """End when the policy's throws score what the demonstrations score."""
+    """ψ rests, and the game may end, when the policy's throws score what the demonstrations score."""
+    rival: int = 40
+    """Rounds of a rival's life, after which another begins untrained; 0: no rival."""
     discriminator_steps: int = 20
     """Gradient steps on ψ in a round."""
     batch: int = 512
@@ -59,7 +66,7 @@ class AIRLSettings:
     weight_decay: float = 1e-4
     gain: float = 5.0
     """Scale of g in the discriminator's logit: g lies in (−1, 1), log density ratios do not."""
-    gradient_penalty: float = 0.5
+    gradient_penalty: float = 0.2
     """Weight of E|∇_φ g|² between demonstrated and sampled features."""
     match_noise: bool = True
     """Give demonstrated actions the sampler's noise before taking log π of them."""
@@ -78,14 +85,14 @@ class AIRLSettings:
 
     @property
     def episodes(self) -> int:
-        """Episodes in a round."""
-        return self.ppo.episodes
+        """Episodes in a round, the rival's too."""
+        return self.ppo.episodes * (2 if self.rival else 1)
 
     def __post_init__(self) -> None:
         if self.policy_reward not in POLICY_REWARDS:
             raise ValueError("; ".join(unknown_name("policy_reward", self.policy_reward, POLICY_REWARDS)))
         at_least(self, 1, "discriminator_steps", "batch", "sampler_episodes", "keep_every")
-        at_least(self, 0, "iterations", "head_start", "least", "learning_rate", "gradient_penalty")
+        at_least(self, 0, "iterations", "head_start", "least", "rival", "learning_rate", "gradient_penalty")
         if not self.gain > 0:
             raise ValueError(f"gain: must be above 0, found {self.gain}")
 
@@ -119,38 +126,63 @@ class AIRL:
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
         )
-        self.ppo = PPO(policy, settings.ppo)
+        self.ppo, self.rival = PPO(policy, settings.ppo), PPO(policy.untrained(), settings.ppo)
         self.demonstrations = Transitions.of(demonstrations)
         wrong = task.background(policy) if settings.background else []
         self.samplers = [Sampler(p, task.rollout(p, settings.sampler_episodes).trajectories) for p in wrong]
-        self.round, self.matched = 0, False
+        self.round, self.over = 0, False
 
     @property
     def finished(self) -> bool:
-        return self.matched or self.round >= self.settings.iterations
+        return self.over or self.round >= self.settings.iterations
 
     def iterate(self) -> dict[str, float]:
         """One round of Algorithm 1; returns figures for the log."""
         s = self.settings
         # step 3: collect trajectories τ by executing π_θ
         rollout = self.task.rollout(self.policy, s.ppo.episodes)
+        other = self.task.rollout(self.rival.policy, s.ppo.episodes) if s.rival else None
+        players = [Sampler.frozen(self.policy, rollout.trajectories)]
+        if other is not None:
+            players.insert(0, Sampler.frozen(self.rival.policy, other.trajectories))
+        mixture = [*self.samplers, *players]
         # step 4: train D_ψ by logistic regression to tell demonstrations from samples
-        current = Sampler.frozen(self.policy, rollout.trajectories)
-        mixture = [*self.samplers, current]
-        figures = self.train_discriminator(mixture)
+        settled, scores = self.settled(players)
+        figures = {} if settled else self.train_discriminator(mixture)
         if self.round % s.keep_every == 0:
-            self.samplers.append(current.some(s.sampler_episodes))
+            self.samplers += [x.some(s.sampler_episodes) for x in players]
         # steps 5 and 6: r = log D − log(1 − D) = f − log π, and a policy step on it. E[−log π] is PPO's
         # entropy term, at PPO's weight instead of the paper's 1: PPO normalises advantages
         if self.round >= s.head_start:
             figures |= self.ppo.update(rollout, self.policy_reward(rollout, mixture))
+        if other is not None:
+            paid = rewards_of(other, self.reward) + self.task.shaping(other, self.reward, s.ppo.gamma)
+            self.rival.update(other, paid)
         self.round += 1
-        with torch.no_grad():
-            policy_score = float(self.g(current.transitions).mean())
-            expert_score = float(self.g(self.demonstrations).mean())
-        self.matched = s.stop_at_match and self.round >= s.least and policy_score >= expert_score
-        scores = {"reward_mean": policy_score, "reward_demonstrations": expert_score}
+        self._end_of_round(settled)
         return figures | scores | rollout.figures
+
+    @torch.no_grad()
+    def settled(self, players: list[Sampler]) -> tuple[bool, dict[str, float]]:
+        """Whether ψ may rest: the policy (the last player) scores what is demonstrated, the rival no more.
+
+        Returns:
+            That, and the scores: mean g of a step.
+        """
+        s = self.settings
+        earned = [float(self.g(x.transitions).mean()) for x in players]
+        policy, best, expert = earned[-1], max(earned), float(self.g(self.demonstrations).mean())
+        scores = {"reward_mean": policy, "reward_demonstrations": expert, "reward_best": best}
+        return s.stop_at_match and self.round >= s.least and policy >= expert and best <= policy, scores
+
+    def _end_of_round(self, settled: bool) -> None:
+        """The game is over when all is settled at the end of a rival's life; else another rival begins."""
+        life = self.settings.rival
+        if life and self.round % life:
+            return
+        self.over = settled
+        if life:
+            self.rival = PPO(self.policy.untrained(), self.settings.ppo)
 
     def g(self, batch: Transitions) -> Tensor:
         """g_ψ, [K]."""
@@ -205,9 +237,10 @@ class AIRL:
             "offset": self.offset.detach(),
             "optimizer": self.optimizer.state_dict(),
             "ppo": self.ppo.state_dict(),
+            "rival": self.rival.state_dict(),
             "samplers": samplers_state(self.samplers),
             "round": self.round,
-            "matched": self.matched,
+            "over": self.over,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -215,8 +248,9 @@ class AIRL:
         self.offset.data.copy_(state["offset"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.ppo.load_state_dict(state["ppo"])
+        self.rival.load_state_dict(state["rival"])
         self.samplers = restore_samplers(state["samplers"], self.policy, self.task.device)
-        self.round, self.matched = state["round"], state["matched"]
+        self.round, self.over = state["round"], state["over"]
 
 
 def mixture_weights(count: int) -> Tensor:

@@ -25,7 +25,7 @@ from irl_ros.settings import at_least
 from irl_ros.sim.reference import Flight
 
 HOLD, RELEASE = 0, 1
-LANDED = -2
+LANDED = -1
 """Where features say whether the ball is down."""
 
 
@@ -33,8 +33,8 @@ LANDED = -2
 class ThrowGridSettings:
     targets: int = 8
     """Most demonstrated targets that throws start from; of more, those evenly over their distance."""
-    resolution: float = 0.05
-    """Features are rounded to multiples of this: half a centimetre near the target."""
+    resolution: float = 0.02
+    """Features are rounded to multiples of this: less than a centimetre near the target."""
     never: float = 0.5
     """How often someone who wants nothing keeps the ball; otherwise they let go at any time alike."""
     swings: SwingGridSettings = field(default_factory=SwingGridSettings)

@@ -23,7 +23,7 @@ from irl_ros.irl.run_directory import (
 from irl_ros.irl.trainer import Stage, Trainer, TrainerSettings
 from irl_ros.rewards.reward import Reward, load_reward
 from irl_ros.rewards.true_reward import TrueReward
-from irl_ros.rl.policy import Policy, PolicySettings, load_policy
+from irl_ros.rl.policy import UNTRAINED_LOG_STD, Policy, PolicySettings, load_policy
 from irl_ros.rl.ppo import PPOSettings
 from irl_ros.rl.throw_task import Starts, ThrowTask, ThrowTaskSettings
 from irl_ros.settings import as_dict, build, load_yaml, override
@@ -34,7 +34,7 @@ from irl_ros.sim import State, World, load_world
 class TransferSettings:
     """The keys of `--config` and `--set`."""
 
-    policy: PolicySettings = field(default_factory=lambda: PolicySettings(log_std=-0.5))
+    policy: PolicySettings = field(default_factory=lambda: PolicySettings(log_std=UNTRAINED_LOG_STD))
     reoptimise: ReoptimiseSettings = field(
         default_factory=lambda: ReoptimiseSettings(iterations=200, ppo=PPOSettings(episodes=512))
     )

@@ -10,37 +10,45 @@ from irl_ros.sim.state import State
 from irl_ros.sim.world import World
 
 FEATURES = ("distance", "offset")
+FARTHEST = 1.0
+"""Misses from here on look the same, m: of those a demonstration says nothing."""
+NEAR, NEAR_SHARE = 0.1, 0.3
+"""Where distance counts extra, m, and how much of it: a peak as sharp as a person's aim can be."""
 
 
 class Features:
-    """State → bounded features [..., size] in [−1, 1].
+    """State → bounded features [..., size] in [−1, 1]: first those of the ball's place, then its phase.
 
-    "distance": how far from the target the ball lies or, let go now, would land: d, seen at three scales.
-    "offset": the same as two numbers, along and across the line from the robot to the target, at two scales.
-    Both add the held and landed flags and the ball's height over the target plane.
+    The place is where the ball lies or, let go now, would land. "distance": its distance d from the target,
+    as it is and once more near the target. "offset": its offset along and across the line from the robot to
+    the target, at two scales. The phase: held and landed flags (neither: in the air).
 
     Bounded features keep a reward from being asked about values no demonstration and no sample has shown.
 
     Args:
         world: gives the flight rule.
         kind: one of FEATURES.
+
+    Attributes:
+        size: F, how many there are.
+        place: how many of them, the first ones, are of the place.
     """
 
     def __init__(self, world: World, kind: str = "distance") -> None:
         self.flight, self.kind = Flight(world), kind
-        self.size = 3 + (3 if kind == "distance" else 4)
+        self.place = 2 if kind == "distance" else 4
+        self.size = self.place + 2
 
     def __call__(self, s: State) -> Tensor:
         miss = self.flight.predicted_miss(s.ball_position, s.ball_velocity, s.target)
-        height = torch.tanh((s.ball_position[..., 2] - s.target[..., 2]) / 0.5)
-        flags = torch.stack((s.held.to(miss), s.landed.to(miss), height), -1)
+        phase = torch.stack((s.held.to(miss), s.landed.to(miss)), -1)
         if self.kind == "distance":
             d = miss.square().sum(-1).add(1e-8).sqrt()
-            scales = torch.stack([torch.tanh(d / scale) for scale in (0.1, 0.3, 1.0)], -1)
+            place = torch.stack((d.clamp_max(FARTHEST) / FARTHEST, NEAR_SHARE * torch.tanh(d / NEAR)), -1)
         else:
             forward = torch.nn.functional.normalize(s.target[..., :2], dim=-1)
             along = (miss * forward).sum(-1)
             across = forward[..., 0] * miss[..., 1] - forward[..., 1] * miss[..., 0]
             offset = torch.stack((along, across), -1)
-            scales = torch.cat([torch.tanh(offset / scale) for scale in (0.15, 0.7)], -1)
-        return torch.cat((scales, flags), -1)
+            place = torch.cat([torch.tanh(offset / scale) for scale in (0.15, 0.7)], -1)
+        return torch.cat((place, phase), -1)

@@ -28,7 +28,7 @@ class Reward(RewardNet):
     def __init__(self, world: World, settings: RewardSettings | None = None) -> None:
         settings = settings or RewardSettings()
         features = Features(world, settings.features)
-        super().__init__(features.size, world.action_dim, settings)
+        super().__init__(features.size, world.action_dim, settings, features.place)
         self.world, self.features = world, features
 
     def forward(self, state: State, action: Tensor | None = None) -> Tensor:

@@ -19,6 +19,8 @@ from irl_ros.settings import as_dict, build, load_yaml, save_yaml
 from irl_ros.sim.state import State
 from irl_ros.sim.world import World, load_world
 
+UNTRAINED_LOG_STD = -0.5
+"""Initial log standard deviation of a policy that nobody has shown anything."""
 LOG_TAU = 1.8378770664093453  # log 2π
 RELEASE_GAIN = 4.0
 """Factor on the release logit: a chance has to become a decision in a few dozen policy steps, or the mode of
@@ -107,7 +109,8 @@ class Policy(nn.Module):
 
     def untrained(self) -> Policy:
         """Another of the same size that sees the same, scaled the same, and has learned nothing."""
-        other = Policy(self.world, self.settings).to(self.log_std.device)
+        settings = replace(self.settings, log_std=UNTRAINED_LOG_STD)
+        other = Policy(self.world, settings).to(self.log_std.device)
         other.observation.load_state_dict(self.observation.state_dict())
         return other
 

@@ -77,9 +77,10 @@ def test_the_mixture_grows_by_the_policies_of_the_game(game_of: Callable[..., AI
     assert len(game.samplers) == 4
     for _ in range(5):
         game.iterate()
-    assert len(game.samplers) == 4 + 3  # rounds 0, 2, 4
+    assert len(game.samplers) == 4 + 2 * 3  # rounds 0, 2, 4: the rival and the policy
     kept = game.samplers[4:]
-    assert len({x.policy.sha256 for x in kept}) > 1
+    assert len({x.policy.sha256 for x in kept[::2]}) == 3, "the rival learns from the first round"
+    assert len({x.policy.sha256 for x in kept[1::2]}) == 2, "the policy has a head start to wait for"
     assert all(len(x.transitions) == 4 * 60 for x in kept)
     assert game_of(background=False).samplers == []
 
@@ -279,7 +280,9 @@ def nearness(game: AIRL) -> None:
     """g becomes −(the first feature): a small one is good. It stays so while the learning rate is 0."""
 
     def of_features(features: Tensor, actions: Tensor | None = None) -> Tensor:
-        return -features[..., 0] + 0.0 * game.reward.net(features)[..., 0]
+        return -features[..., 0] + 0.0 * plain(features)
+
+    plain = game.reward.of_features
 
     game.reward.of_features = of_features  # type: ignore[method-assign]
 
@@ -288,7 +291,7 @@ def nearness(game: AIRL) -> None:
 def test_the_game_ends_when_the_policy_scores_what_the_demonstrations_score(
     game_of: Callable[..., AIRL], better: bool
 ) -> None:
-    game = game_of(learning_rate=0.0, least=3, iterations=5, discriminator_steps=1)
+    game = game_of(learning_rate=0.0, least=3, iterations=5, discriminator_steps=1, rival=0)
     nearness(game)
     first = torch.ones(len(game.demonstrations)) if better else torch.zeros(len(game.demonstrations))
     features = game.demonstrations.features.clone()
@@ -297,19 +300,60 @@ def test_the_game_ends_when_the_policy_scores_what_the_demonstrations_score(
     while not game.finished:
         figures = game.iterate()
         assert (figures["reward_mean"] >= figures["reward_demonstrations"]) == better
-    assert game.matched == better
-    assert game.round == (3 if better else 5)
+    assert game.over == better
+    assert game.round == (4 if better else 5)  # three rounds at least before ψ may rest
+
+
+def test_psi_rests_only_while_neither_expert_nor_rival_scores_more(game_of: Callable[..., AIRL]) -> None:
+    game = game_of(least=0)
+    nearness(game)
+
+    def scoring(score: float) -> Sampler:
+        one = game.samplers[0].trajectories
+        return Sampler(game.policy, dataclasses.replace(one, features=torch.full_like(one.features, -score)))
+
+    game.demonstrations = dataclasses.replace(
+        game.demonstrations, features=torch.full_like(game.demonstrations.features, -0.5)
+    )
+    for rival, policy, rests in ((0.1, 0.6, True), (0.7, 0.6, False), (0.1, 0.4, False), (0.5, 0.4, False)):
+        settled, scores = game.settled([scoring(rival), scoring(policy)])
+        assert settled == rests
+        assert scores["reward_best"] == pytest.approx(max(rival, policy))
+
+
+def test_a_game_with_a_rival_ends_with_its_life(game_of: Callable[..., AIRL]) -> None:
+    game = game_of(learning_rate=0.0, least=0, rival=3, iterations=20, discriminator_steps=1)
+    game.settled = lambda players: (game.round >= 1, {})  # type: ignore[method-assign]
+    first = game.rival.policy
+    while not game.finished:
+        game.iterate()
+        if game.round == 2:
+            assert game.rival.policy is first
+            assert game.rival.policy.sha256 != first.untrained().sha256
+    assert game.round == 3 and game.over
+    assert game.rival.policy is not first
+
+
+def test_an_unsettled_life_is_followed_by_another(game_of: Callable[..., AIRL]) -> None:
+    game = game_of(learning_rate=0.0, least=0, rival=2, iterations=6, discriminator_steps=1)
+    game.settled = lambda players: (False, {})  # type: ignore[method-assign]
+    rivals = set()
+    while not game.finished:
+        rivals.add(id(game.rival.policy))
+        game.iterate()
+    assert game.round == 6 and not game.over
+    assert len(rivals) == 3
 
 
 def test_it_plays_on_where_it_is_told_to(game_of: Callable[..., AIRL]) -> None:
-    game = game_of(learning_rate=0.0, least=0, iterations=2, discriminator_steps=1, stop_at_match=False)
+    game = game_of(learning_rate=0.0, least=0, iterations=2, stop_at_match=False, rival=0)
     nearness(game)
     worst = torch.ones_like(game.demonstrations.features)
     game.demonstrations = dataclasses.replace(game.demonstrations, features=worst)
     while not game.finished:
         figures = game.iterate()
     assert figures["reward_mean"] >= figures["reward_demonstrations"]
-    assert game.round == 2 and not game.matched
+    assert game.round == 2 and not game.over
 
 
 @pytest.mark.parametrize("key", ["keep_every", "batch", "discriminator_steps", "sampler_episodes", "gain"])

@@ -54,11 +54,12 @@ def test_from_a_persons_throws_to_a_reward_and_a_policy_that_throws_better(
     demonstrations = task.trajectories(operator_throws)
     clone(policy, demonstrations, BCSettings(steps=400))
     cloned = hit_rate(policy)
-    settings = AIRLSettings(ppo=PPOSettings(episodes=64), sampler_episodes=64, batch=256, iterations=40)
+    few = {"sampler_episodes": 64, "batch": 256, "rival": 25, "iterations": 75}
+    settings = AIRLSettings(ppo=PPOSettings(episodes=64), **few)
     game = AIRL(task, demonstrations, policy, reward, settings)
     while not game.finished:
         game.iterate()
-    assert game.matched, "the policy never came to score what the demonstrations score"
+    assert game.over, "the policy never came to score what the demonstrations score"
     polish = Reoptimisation(
         task,
         reward,

@@ -13,7 +13,7 @@ from irl_ros.rewards.reward import RewardSettings
 from irl_ros.settings import build
 from irl_ros.sim import State, Throws, World, load_world
 
-FLAGS_AND_HEIGHT = slice(-3, None)
+PHASE = slice(-2, None)
 
 
 @pytest.fixture(params=FEATURES)
@@ -74,8 +74,8 @@ def test_distance_says_how_far_from_the_target_the_ball_lies(world: World, throw
     features, states = Features(world, "distance"), thrown.states[:, -1]
     for x, y in ((0.0, 0.0), (0.05, 0.0), (0.0, -0.2), (-0.3, 0.4), (1.2, 0.9)):
         d = torch.tensor((x * x + y * y) ** 0.5)
-        expected = torch.stack([torch.tanh(d / scale) for scale in (0.1, 0.3, 1.0)]).expand(32, 3)
-        torch.testing.assert_close(features(resting(states, x, y))[:, :3], expected, atol=2e-3, rtol=0)
+        expected = torch.stack((d.clamp_max(1.0), 0.3 * torch.tanh(d / 0.1))).expand(32, 2)
+        torch.testing.assert_close(features(resting(states, x, y))[:, :2], expected, atol=2e-3, rtol=0)
 
 
 def test_offset_says_on_which_side_it_lies(world: World, thrown: Throws) -> None:
@@ -90,14 +90,14 @@ def test_a_ball_in_flight_is_where_it_will_land(features: Features, thrown: Thro
     flying = ~s.held[:, 25] & ~s.landed[:, 25] & s.landed[:, -1]
     assert flying.sum() > 5
     seen, then = features(s[:, 25])[flying], features(s[:, -1])[flying]
-    torch.testing.assert_close(seen[:, :-3], then[:, :-3], atol=2e-3, rtol=0)
+    torch.testing.assert_close(seen[:, :-2], then[:, :-2], atol=2e-3, rtol=0)
 
 
-def test_flags_and_height(features: Features, thrown: Throws) -> None:
+def test_phase(features: Features, thrown: Throws) -> None:
     s = thrown.states
-    seen = features(s)[..., FLAGS_AND_HEIGHT]
+    seen = features(s)[..., PHASE]
     assert torch.equal(seen[..., 0] > 0, s.held) and torch.equal(seen[..., 1] > 0, s.landed)
-    torch.testing.assert_close(seen[..., 2], torch.tanh(2 * (s.ball_position[..., 2] - s.target[..., 2])))
+    assert features.place == features.size - 2
 
 
 def test_gravity_of_the_world_counts(thrown: Throws, world: World) -> None:
