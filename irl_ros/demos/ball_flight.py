@@ -144,6 +144,11 @@ def observe_landing(
     return landing_after(world, start, position[last], velocity[last], height, observed)
 
 
+def landed_inside(world: World, landing: np.ndarray, target: np.ndarray) -> bool:
+    """Whether a landing [3] on the plane through the target [3] is in the world's bin, if there is one."""
+    return bool(Flight(world).came_down(torch.as_tensor(landing), torch.as_tensor(target)))
+
+
 def landing_after(
     world: World, start: float, position: np.ndarray, velocity: np.ndarray, height: float, observed: bool
 ) -> Landing:

@@ -35,7 +35,7 @@ class EpisodeAudit:
         released: the ball left the hand.
         release_delay: s from the command to open until the ball was free; NaN when not seen.
         landing_error: horizontal distance of the measured landing from the target, m; infinite when it did
-            not land.
+            not land, or not in the world's bin.
         landing_observed: the ball was tracked to the ground; otherwise its landing is predicted.
         actions_inferred, command_delay, action_residual, actions_clipped: see `JointActions`.
         velocities_recorded: False when joint velocities were differentiated from positions.

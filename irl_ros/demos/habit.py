@@ -91,7 +91,11 @@ def find_habit(world: World, style: str = "natural", tempo: float = 1.0, seed: i
     Raises:
         InputError: the arm cannot throw onto this world's targets.
     """
-    return _found(_WorldKey(world), style, tempo, seed)
+    # practised without surprises and onto an open plane; delays are learned with the swing
+    fixed = world.fixed(delays=True)
+    target = dataclasses.replace(fixed.settings.target, rim=0.0)
+    practised = fixed.changed(dataclasses.replace(fixed.settings, target=target))
+    return _found(_WorldKey(practised), style, tempo, seed)
 
 
 class _WorldKey:
@@ -168,7 +172,7 @@ def _solve_grid(world: World, habit: Habit) -> Habit:
     best = x = torch.stack((habit.strength.flatten(), habit.direction.flatten()), -1)
     error, damping = torch.full_like(r, math.inf), torch.full_like(r, 1e-4)
     slope, gap = torch.zeros(len(r), 2, 2), torch.zeros(len(r), 2)
-    simulator = BatchWorld(world.fixed(delays=True))
+    simulator = BatchWorld(world)
     probe = torch.tensor([[0.0, 0.0], [0.04, 0.0], [0.0, 0.02]])
     for _ in range(ROUNDS):
         tried = (x + probe[:, None]).reshape(-1, 2)

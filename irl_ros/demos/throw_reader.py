@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from irl_ros.demos.actions import ActionReader, JointActions
-from irl_ros.demos.ball_flight import Landing, trace_release
+from irl_ros.demos.ball_flight import Landing, landed_inside, trace_release
 from irl_ros.demos.episode_audit import EpisodeAudit, audit_topic
 from irl_ros.demos.episodes import Episode, distance_to_tool, find_episodes, target_at
 from irl_ros.demos.interpolation import Track
@@ -16,7 +16,6 @@ from irl_ros.demos.recording import Recording
 from irl_ros.demos.resampler import Motion, Resampler
 from irl_ros.demos.window import REST_SPEED, Window, choose_window
 from irl_ros.errors import InputError
-from irl_ros.sim.reference import Flight
 from irl_ros.sim.state import Outcome, Throws
 from irl_ros.sim.world import World
 
@@ -56,7 +55,7 @@ class ThrowReader:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self._resampler, self._flight = Resampler(world), Flight(world)
+        self._resampler = Resampler(world)
         self._actions = ActionReader(world)
 
     def read(self, recording: Recording) -> Content:
@@ -217,7 +216,7 @@ class ThrowReader:
             released=torch.tensor([release is not None]),
             limit_violations=torch.tensor([float(self._violations(values, horizon - window.padded))]),
             torque_saturation=torch.tensor([float("nan")]),
-            inside=self._flight.came_down(torch.as_tensor(landing), torch.as_tensor(target))[None],
+            inside=torch.tensor([landed_inside(self.world, landing, target)]),
         )
         return Throws(states[None], torch.as_tensor(whole, dtype=torch.float32)[None], outcome)
 
@@ -246,7 +245,7 @@ class ThrowReader:
             facts = {
                 "released": release is not None,
                 "release_delay": float("nan") if release is None else release.delay,
-                "landing_error": float(outcome.error),
+                "landing_error": float(outcome.error) if bool(outcome.inside) else float("inf"),
                 "landing_observed": release is not None and release.landing.observed,
                 "actions_inferred": actions.inferred,
                 "command_delay": actions.delay,

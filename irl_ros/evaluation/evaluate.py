@@ -40,7 +40,8 @@ def evaluate(
         sim: "pybullet" or "batch" (quicker, without torque).
 
     Returns:
-        The figures of `figures_of`, and world, sim, seed, policy_sha256.
+        The figures of `figures_of`, and world, sim, seed, policy_sha256; where the world draws anything anew
+        for every throw, also `drawn`: key → [least, largest] of what the throws drew.
 
     Raises:
         InputError: no policy there, an unknown world or simulator, or the world has another robot.
@@ -58,7 +59,18 @@ def evaluate(
         "sim": sim,
         "seed": seed,
         "policy_sha256": policy.sha256,
+        **({"drawn": drawn} if (drawn := drawn_in(thrown, place)) else {}),
     }
+
+
+def drawn_in(throws: Throws, world: World) -> dict[str, list[float]]:
+    """What N throws drew of the keys the world draws: key → [least, largest]; of limits, as shares."""
+    drawn: dict[str, list[float]] = {}
+    if throws.conditions is not None:
+        for key in world.drawn:
+            values = throws.conditions.of(key, world)
+            drawn[key] = [float(values.min()), float(values.max())]
+    return drawn
 
 
 def world_for(policy: Policy, world: str | Path | World | None) -> World:
@@ -88,7 +100,10 @@ def starts_of(run: str | Path, world: World) -> Starts:
 def throw_at_unseen(
     policy: Policy, simulator: Simulator, count: int, seed: int = EVALUATION_SEED, starts: Starts = None
 ) -> Throws:
-    """`count` throws of the deterministic policy at targets (and from starts) that belong to `seed`."""
+    """`count` throws of the deterministic policy.
+
+    Targets, starts and, in a world that draws any, conditions belong to `seed`; the result holds them.
+    """
     generator = unseen(seed)
     targets = simulator.world.sample_targets(count, generator)
     if starts is not None:
@@ -98,9 +113,10 @@ def throw_at_unseen(
     def act(state: State) -> Tensor:
         return policy.act(state.to(dtype=torch.float32))
 
+    conditions = simulator.world.sample_conditions(count, generator)
     if isinstance(simulator, BulletPool):
-        return simulator.throw(act, targets, starts)
-    return throw(simulator, act, targets, starts)
+        return simulator.throw(act, targets, starts, conditions)
+    return throw(simulator, act, targets, starts, conditions)
 
 
 def unseen(seed: int) -> torch.Generator:
@@ -166,6 +182,8 @@ def table(figures: dict[str, Any]) -> str:
         ("torque clipped", "not computed" if saturation is None else f"{saturation:7.2%} of physics steps"),
         ("policy", figures["policy_sha256"][:16]),
     ]
+    for key, (low, high) in figures.get("drawn", {}).items():
+        rows.append((key, f"{low:.4g} to {high:.4g}, drawn for every throw"))
     return "\n".join(f"{name:>15}  {value.strip()}" for name, value in rows)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from irl_ros.demos.ball_flight import observe_landing
+from irl_ros.demos.ball_flight import landed_inside, observe_landing
 from irl_ros.demos.interpolation import Track
 from irl_ros.demos.writer import EpisodeBagWriter
 from irl_ros.sim.world import World
@@ -76,7 +76,9 @@ class EpisodeTape:
 
 
 def landing_error(world: World, ball: Track, released: float, target: np.ndarray) -> float:
-    """Horizontal distance of the measured landing from the target, m; infinite where none was seen.
+    """Horizontal distance of the measured landing from the target, m.
+
+    Infinite where none was seen, or where it was not in the world's bin.
 
     Args:
         world: the rules of flight.
@@ -86,5 +88,7 @@ def landing_error(world: World, ball: Track, released: float, target: np.ndarray
     """
     landing = observe_landing(world, ball.times, ball.x, ball.v, released, float(target[2]))
     if landing is None or not landing.observed:
+        return float("inf")
+    if not landed_inside(world, landing.position, target):
         return float("inf")
     return float(np.linalg.norm((landing.position - target)[:2]))

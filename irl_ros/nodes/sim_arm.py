@@ -95,7 +95,7 @@ class SimArm(IrlNode):
         self._simulated_ns += self._period_ns  # no two states have the same time
         if self._lockstep:
             self._lockstep.reset(self.seconds())
-        self._publish(self.arm.state)
+        self._publish(self.arm.seen)
         response.success, response.message = True, "arm at home with a new ball"
         return response
 

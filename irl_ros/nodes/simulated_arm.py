@@ -18,6 +18,9 @@ from irl_ros.sim.world import World
 class SimulatedArm:
     """One arm, one ball, one target, driven by velocity commands in rad/s.
 
+    What the world delays or disturbs, it does here too: `state` is the truth, `seen` what sensors show of it.
+    Every reset draws the world's ranges anew.
+
     Commands are those of a forward_command_controller: no names, the last one persists, and one of the wrong
     length is refused.
 
@@ -31,11 +34,16 @@ class SimulatedArm:
         self.reset()
 
     def reset(self) -> State:
-        """Arm at home and at rest, gripper closed around a new ball."""
+        """Arm at home and at rest, gripper closed around a new ball. The state as sensors show it."""
         self._velocity = np.zeros(self.world.robot.n)
         self._open = False
         self.state = self.simulator.reset(torch.as_tensor(self._target)[None])
-        return self.state
+        return self.seen
+
+    @property
+    def seen(self) -> State:
+        """The state as sensors show it."""
+        return self.simulator.observed()
 
     def command(self, velocity: Sequence[float]) -> None:
         """Joint velocities to hold from now on, rad/s, [n] in the robot's order.
@@ -76,12 +84,12 @@ class SimulatedArm:
         self.simulator.state = self.state = dataclasses.replace(self.state, target=moved)
 
     def step(self) -> State:
-        """One control period under the commands given."""
+        """One control period under the commands given. The state as sensors show it."""
         limit = self.world.velocity
         share = np.divide(self._velocity, limit, out=np.zeros_like(limit), where=limit > 0)
         action = torch.as_tensor(np.append(share, 1.0 if self._open else -1.0), dtype=self.state.q.dtype)
         self.state = self.simulator.step(action[None])
-        return self.state
+        return self.seen
 
 
 def middle_of_targets(world: World) -> np.ndarray:

@@ -21,7 +21,7 @@ class ReleasePotential:
     known, what letting go now is worth is known in every state; γΦ(s') − Φ(s) pays a swing while it happens.
     Φ is 0 at the end, so over an episode it adds up to −Φ(s_0), whatever was done: the optimal policies are
     those of the reward alone. The flight itself is left out of Φ and landing counts in fractions of a step,
-    which keeps Φ smooth.
+    which keeps Φ smooth. Nor does Φ know a bin's wall, nor what a throw drew of the world's ranges.
 
     Args:
         world: gives flight rule and horizon.
@@ -35,12 +35,11 @@ class ReleasePotential:
 
     def potential(self, s: State) -> Tensor:
         """Φ, [...]; 0 at the end of the episode."""
-        steps = self.flight.steps_to_plane(s.ball_position, s.ball_velocity, s.target[..., 2])
+        steps, place = self.flight.foreseen(s.ball_position, s.ball_velocity, s.target[..., 2])
         wait = torch.where(s.landed, torch.zeros_like(steps), steps / self.flight.steps)
-        landing = self.flight.predicted_landing(s.ball_position, s.ball_velocity, s.target[..., 2])
         at_rest = dataclasses.replace(
             s,
-            ball_position=torch.cat((landing, s.target[..., 2:]), -1),
+            ball_position=torch.where(s.landed[..., None], s.ball_position, place),
             ball_velocity=torch.zeros_like(s.ball_velocity),
             held=torch.zeros_like(s.held),
             landed=torch.ones_like(s.landed),

@@ -123,13 +123,14 @@ class ThrowTask:
             chosen = torch.arange(PRACTICE_THROWS) % len(starts[0])
             starts = (starts[0][chosen], starts[1][chosen])
         targets = self.simulator.world.sample_targets(PRACTICE_THROWS, generator)
+        conditions = self.simulator.world.sample_conditions(PRACTICE_THROWS, generator)
 
         def act(state: State) -> Tensor:
             return policy.mode(self.observation(state))
 
         # a pool throws a few at a time: every throw at once needs an arm of its own in memory
         if isinstance(self.simulator, BulletPool):
-            outcome = self.simulator.throw(act, targets, starts).outcome
+            outcome = self.simulator.throw(act, targets, starts, conditions).outcome
         else:
-            outcome = throw(self.simulator, act, targets, starts).outcome
+            outcome = throw(self.simulator, act, targets, starts, conditions).outcome
         return {f"hit_{cm}cm": float(outcome.hits(cm / 100).float().mean()) for cm in (10, 5)}

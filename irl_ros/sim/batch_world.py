@@ -54,7 +54,7 @@ class BatchWorld:
         """
         targets = targets.to(device=self.device, dtype=self.dtype)
         count = targets.shape[0]
-        self._set_conditions(conditions or self.world.sample_conditions(count))
+        self._set_conditions(conditions if conditions is not None else self.world.sample_conditions(count))
         if start is None:
             q = self._home.expand(count, -1).clone()
             qd = torch.zeros_like(q)

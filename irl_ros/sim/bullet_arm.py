@@ -63,6 +63,10 @@ class BulletArm:
             self.body, self.joints, pybullet.VELOCITY_CONTROL, forces=forces, physicsClientId=client
         )
 
+        # Bullet computes torques with the masses of the first time it is asked: before `carry` changes them
+        still = [0.0] * robot.n
+        pybullet.calculateInverseDynamics(self.body, still, still, still, physicsClientId=client)
+
     def limit_effort(self, effort: Sequence[float]) -> None:
         """Clip torques at these, N m, from now on. A locked joint's brake has no limit."""
         self._effort = [
@@ -106,7 +110,7 @@ class BulletArm:
             self.body, self.q, self.qd, wanted, physicsClientId=self._client
         )
         if self._heavier is not None and self._carried > self._payload:
-            # Bullet goes on computing with the masses it began with; torque is linear in the mass carried
+            # Bullet goes on computing with the masses of its first time; torque is linear in the mass carried
             share = (self._carried - self._payload) / self._heavier.added
             loaded = self._heavier.torque(self.q, self.qd, wanted)
             torque = [t + share * (more - t) for t, more in zip(torque, loaded, strict=True)]

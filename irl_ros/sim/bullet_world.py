@@ -76,7 +76,7 @@ class BulletWorld:
         while len(self._all) < count:
             self._all.append(_Client(self.world, self._heavier))
         self._clients = self._all[:count]
-        self._set_conditions(conditions or self.world.sample_conditions(count))
+        self._set_conditions(conditions if conditions is not None else self.world.sample_conditions(count))
         if start is None:
             start = (torch.tensor(self.world.home).expand(count, n), torch.zeros(count, n))
         q, qd = (x.detach().to("cpu", torch.float64).tolist() for x in start)

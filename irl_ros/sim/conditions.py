@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 
 PER_JOINT = ("velocity", "acceleration", "effort")
 WHOLE = ("arm_latency", "gripper_latency", "seed")
+FIELD = {
+    "arm.payload": "payload",
+    "arm.velocity_scale": "velocity",
+    "arm.acceleration_scale": "acceleration",
+    "arm.effort_scale": "effort",
+    "sensors.q": "sensor_q",
+    "sensors.qd": "sensor_qd",
+    "sensors.ball_position": "sensor_ball_position",
+    "sensors.ball_velocity": "sensor_ball_velocity",
+}
+"""World key → field of `Conditions`, where it is not the key with an underscore."""
 AIR_DENSITY = 1.204  # kg/m³ at 20 °C
 
 
@@ -69,6 +80,16 @@ class Conditions(TensorBatch):
         """Deceleration of the ball per squared speed, 1/m, [N]."""
         drag: Tensor = drag_per_squared_speed(self.ball_drag, self.ball_radius, self.ball_mass)
         return drag
+
+    def of(self, key: str, world: World) -> Tensor:
+        """What was drawn for a World key, [N]; of shares of the joints' limits, [N, n]."""
+        name = FIELD.get(key, key.replace(".", "_"))
+        values: Tensor = getattr(self, name)
+        if key in SCALES:
+            limits = {"velocity": world.robot.velocity, "acceleration": world.robot.acceleration}
+            values = values / torch.as_tensor(limits.get(name, world.robot.effort)).to(values)
+            return values[:, torch.from_numpy(~world.locked)]
+        return values
 
     def packed(self) -> Tensor:
         """All fields side by side, float64 [N, F], for a pipe or shared memory; `unpack` undoes it."""

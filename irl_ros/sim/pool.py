@@ -90,7 +90,9 @@ class BulletPool:
         conditions: Conditions | None = None,
     ) -> State:
         """Begin N throws. As `BulletWorld.reset`."""
-        self.conditions = conditions or self.world.sample_conditions(targets.shape[0])
+        self.conditions = conditions
+        if conditions is None:
+            self.conditions = self.world.sample_conditions(targets.shape[0])
         self._readings = None if self.conditions is None else Readings(self.conditions)
         self._steps = 0
         share, extra = divmod(targets.shape[0], len(self._pipes))

@@ -50,7 +50,7 @@ class Reference:
         def constant(x: np.ndarray | Tensor) -> Tensor:
             return torch.as_tensor(x, device=device, dtype=dtype)
 
-        drawn: World | Conditions = conditions or world
+        drawn: World | Conditions = world if conditions is None else conditions
         self.full = constant(world.velocity)
         self.velocity, self.acceleration = constant(drawn.velocity), constant(drawn.acceleration)
         self.lower, self.upper = constant(world.robot.lower), constant(world.robot.upper)
@@ -160,14 +160,14 @@ class Flight:
         Of a ball that is below and will not come over it: until it no longer rises. With drag, see
         `predicted_landing`.
         """
-        return self._foreseen(position, velocity, height)[0]
+        return self.foreseen(position, velocity, height)[0]
 
     def predicted_landing(self, position: Tensor, velocity: Tensor, height: Tensor) -> Tensor:
         """Where a ball let go now would come down on the plane, were there no bin's wall, m, [N, 2].
 
         Exact without drag; with it, within 0.1 mm of the stepped flight of any ball that a hand would throw.
         """
-        return self._foreseen(position, velocity, height)[1]
+        return self.foreseen(position, velocity, height)[1][..., :2]
 
     def predicted_miss(self, position: Tensor, velocity: Tensor, target: Tensor) -> Tensor:
         """Horizontal offset from the target [N, 3] of where a ball let go now would land, m, [N, 2]."""
@@ -234,11 +234,14 @@ class Flight:
         stays_below = (above <= 0) & ((square < 0) | (b >= 0))
         return torch.where(stays_below, (velocity[..., 2] / (self.g * self.h)).clamp_min(0.0).ceil(), k)
 
-    def _foreseen(self, position: Tensor, velocity: Tensor, height: Tensor) -> tuple[Tensor, Tensor]:
-        """Real number of physics steps until a ball is down, [N], and where, m, [N, 2]."""
+    def foreseen(self, position: Tensor, velocity: Tensor, height: Tensor) -> tuple[Tensor, Tensor]:
+        """Real number of physics steps until a ball let go now rests, [N], and where, m, [N, 3].
+
+        A bin's wall is ignored; drag is as in `predicted_landing`.
+        """
         k = self._free_fall(position, velocity, height)
         if not self.in_air:
-            return k, position[..., :2] + self.h * k[..., None] * velocity[..., :2]
+            return k, self._after(position, velocity, k)[0]
         place, speed = self._far(position, velocity, self.h * k)
         a = self._slope(speed)
         # what is left of the fall, to second order; v + h a / 2 is the slope of the stepped path
@@ -247,7 +250,7 @@ class Flight:
         root = (rate * rate - 2 * bend * left).clamp_min(0.0).sqrt()
         more = torch.where(falls, 2 * left / (root - rate).clamp_min(1e-9), torch.zeros_like(left))[..., None]
         landing = place + more * (speed + 0.5 * self.h * a) + 0.5 * more * more * a
-        return k + more[..., 0] / self.h, landing[..., :2]
+        return k + more[..., 0] / self.h, landing
 
     def _far(self, position: Tensor, velocity: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         """Position and velocity of the stepped flight with drag after `time` [N], s, in a few long steps.

@@ -115,17 +115,17 @@ class Throws(TensorBatch):
     conditions: Conditions | None = None
 
     def map(self, f: Callable[[Tensor], Tensor]) -> Throws:
-        drawn = self.conditions.map(f) if self.conditions else None
+        drawn = None if self.conditions is None else self.conditions.map(f)
         return Throws(self.states.map(f), f(self.actions), self.outcome.map(f), drawn)
 
     @classmethod
     def cat(cls, items: list[Throws], dim: int = 0) -> Throws:
-        drawn = [i.conditions for i in items if i.conditions]
+        drawn = [i.conditions for i in items if i.conditions is not None]
         return cls(
             State.cat([i.states for i in items], dim),
             torch.cat([i.actions for i in items], dim),
             Outcome.cat([i.outcome for i in items], dim),
-            type(drawn[0]).cat(drawn, dim) if len(drawn) == len(items) else None,
+            type(drawn[0]).cat(drawn, dim) if drawn and len(drawn) == len(items) else None,
         )
 
     def __len__(self) -> int:

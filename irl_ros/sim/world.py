@@ -128,7 +128,11 @@ class World:
             gripper=Gripper(latency["gripper.latency"]),
             sensors=Sensors(),
         )
-        return self if settings == s else _world(self.name, settings, self.robot)
+        return self if settings == s else self.changed(settings)
+
+    def changed(self, settings: WorldSettings) -> World:
+        """A world of other settings with the same robot."""
+        return _world(self.name, settings, self.robot)
 
     @cached_property
     def sha256(self) -> str:

@@ -214,8 +214,6 @@ def _check_target(s: WorldSettings, refuse: Refuse) -> None:
     for key, (low, high) in (("target.radius", t.radius), ("target.azimuth", t.azimuth)):
         if low > high:
             refuse(key, f"lower end {low} is above upper end {high}", f"write [{high}, {low}]")
-    if t.radius[0] < 0:
-        refuse("target.radius", f"must not be negative, found {t.radius[0]:g}")
     if t.azimuth[1] - t.azimuth[0] > 2 * math.pi + 1e-9:
         refuse("target.azimuth", "spans more than a full turn", "give radians, such as [-0.5, 0.5]")
     if t.rim < 0:

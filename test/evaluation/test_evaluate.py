@@ -58,6 +58,28 @@ def test_ball_dropped_at_home_misses_by_the_distance_of_the_ring(
     assert figures["torque_saturation"] == (0.0 if sim == "pybullet" else None)
 
 
+def test_beside_the_bin_is_a_miss_however_near(motionless: Motionless, drop_point: float) -> None:
+    target = {"radius": [drop_point + 0.07] * 2, "azimuth": [0.0, 0.0], "height": 0.1}
+    run = motionless(load_world())
+    for rim, hits in ((0.11, 1.0), (0.09, 0.0)):  # the ball needs 3 cm
+        world = load_world({"target": {**target, "rim": rim}})
+        figures = evaluate(run, world=world, throws=4, sim="batch")
+        assert figures["hit_10cm"] == hits, rim
+        assert figures["median_error_m"] == pytest.approx(0.07, abs=0.02)
+
+
+def test_what_throws_drew_is_told_and_belongs_to_the_seed(motionless: Motionless) -> None:
+    world = load_world({"ball": {"drag": 0.47, "mass": [0.002, 0.004]}, "sensors": {"ball_position": 0.01}})
+    run = motionless(load_world())
+    one, again, other = (evaluate(run, world=world, throws=50, sim="batch", seed=seed) for seed in (3, 3, 4))
+    assert list(one) == [*KEYS, "drawn"]
+    assert list(one["drawn"]) == ["ball.mass"]
+    low, high = one["drawn"]["ball.mass"]
+    assert 0.002 <= low < 0.0022 and 0.0038 < high <= 0.004
+    assert one == again and one["drawn"] != other["drawn"]
+    assert "ball.mass  0.002" in table(one)
+
+
 def test_rates_follow_the_spread_of_the_targets(
     motionless: Motionless, ring: Ring, drop_point: float
 ) -> None:

@@ -68,6 +68,9 @@ def test_the_landing_error_is_the_parabolas():
     error = landing_error(world, Track(times, position, speed), 0.0, target)
     # physics steps of 4 ms fall a little faster than the parabola: 12 mm in half a second
     assert error == pytest.approx(0.05, abs=0.005)
+    for rim, is_in in ((0.1, True), (0.07, False)):  # a ball of 3 cm
+        binned = load_world({"target": {"rim": rim}})
+        assert math.isfinite(landing_error(binned, Track(times, position, speed), 0.0, target)) is is_in
 
 
 def test_a_ball_that_was_not_seen_to_land_is_infinitely_far():

@@ -87,6 +87,23 @@ def test_the_ball_lands_at_the_height_of_the_target_named_last():
     assert float(state.ball_position[0, 2]) == pytest.approx(0.2, abs=1e-9)
 
 
+def test_delays_and_noise_of_the_world_are_on_the_topics_but_not_in_the_truth():
+    world = load_world({"arm": {"latency": 2}, "gripper": {"latency": 3}, "sensors": {"q": 0.01}})
+    simulated = SimulatedArm(BatchWorld(world, dtype=torch.float64))
+    simulated.reset()
+    simulated.command([0.5] * world.robot.n)
+    simulated.gripper([1.0])
+    moved, held, noise = [], [], []
+    for _ in range(5):
+        seen = simulated.step()
+        moved.append(float((simulated.state.q - torch.tensor(world.home)).abs().max()) > 0)
+        held.append(bool(seen.held))
+        noise.append((seen.q - simulated.state.q)[0])
+    assert moved == [False, False, True, True, True]
+    assert held == [True, True, True, False, False]
+    assert 0.004 < float(torch.stack(noise).std()) < 0.02
+
+
 def test_the_world_waits_after_a_reset_and_then_takes_one_step_for_each_command():
     lock = LockStep(period=0.02, patience=(0.25, 10.0))
     lock.reset(0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from irl_ros.sim import Throws, World, throw
+from irl_ros.sim import Conditions, Throws, World, throw
 
 
 class OpenLoop:
@@ -27,12 +27,22 @@ class OpenLoop:
         release = torch.randint(3, 25, (count, 1), generator=draw)
         return torch.cat((joints, torch.where(steps[:, 0] >= release, 1.0, -1.0)[..., None]), -1)
 
-    def throw(self, simulator, actions: torch.Tensor, targets: torch.Tensor, chunk: int = 1000) -> Throws:
-        """Throws `actions` [N, T, n + 1] at `targets` [N, 3], `chunk` at a time."""
+    def throw(
+        self,
+        simulator,
+        actions: torch.Tensor,
+        targets: torch.Tensor,
+        chunk: int = 1000,
+        conditions: Conditions | None = None,
+    ) -> Throws:
+        """Throws `actions` [N, T, n + 1] at `targets` [N, 3] under `conditions` [N], `chunk` at a time."""
         parts = []
         for i in range(0, len(actions), chunk):
             upcoming = iter(actions[i : i + chunk].unbind(1))
-            parts.append(throw(simulator, lambda state, u=upcoming: next(u), targets[i : i + chunk]))
+            given = None if conditions is None else conditions[i : i + chunk]
+            parts.append(
+                throw(simulator, lambda state, u=upcoming: next(u), targets[i : i + chunk], None, given)
+            )
         return Throws.cat(parts)
 
 

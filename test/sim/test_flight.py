@@ -7,6 +7,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from irl_ros.sim import load_world
 from irl_ros.sim.conditions import AIR_DENSITY
@@ -112,3 +114,88 @@ def test_drag_shortens_the_throw() -> None:
     *_, free = flown(load_world("default"), *STARTS[0])
     *_, slowed = flown(load_world({"ball": {"drag": 0.47}}), *STARTS[0])
     assert 0.002 < free[0] - slowed[0] < 0.1
+
+
+def exact(position, velocity, height: float, drag: float, gravity: float = 9.81) -> tuple[np.ndarray, float]:
+    """Landing and time of the continuous motion, by Runge-Kutta in steps of 0.2 ms: no code of ours."""
+
+    def slope(s: np.ndarray) -> np.ndarray:
+        speed = np.linalg.norm(s[3:])
+        return np.concatenate((s[3:], -drag * speed * s[3:] - np.array([0.0, 0.0, gravity])))
+
+    s, dt, time = np.array([*position, *velocity], dtype=float), 2e-4, 0.0
+    while True:
+        k1 = slope(s)
+        k2 = slope(s + 0.5 * dt * k1)
+        k3 = slope(s + 0.5 * dt * k2)
+        after = s + dt / 6 * (k1 + 2 * k2 + 2 * k3 + slope(s + dt * k3))
+        if after[2] <= height < s[2]:
+            share = (s[2] - height) / (s[2] - after[2])
+            return s[:3] + share * (after[:3] - s[:3]), time + share * dt
+        s, time = after, time + dt
+
+
+@pytest.mark.parametrize("coefficient", [0.2, 0.47, 3.0])
+def test_drag_converges_to_the_equation_of_motion(coefficient: float) -> None:
+    """Halving the physics step halves the distance from the continuous flight, drag or not."""
+    position, velocity, height = STARTS[0]
+    gaps = []
+    for physics_steps in (5, 10, 20):
+        world = load_world({"ball": {"drag": coefficient}, "physics_steps": physics_steps})
+        *_, landing = flown(world, position, velocity, height)
+        truth, _ = exact(position, velocity, height, Flight(world).drag)
+        gaps.append(float(np.linalg.norm(landing.numpy() - truth)))
+    assert gaps[0] < 0.01
+    assert gaps[0] / gaps[1] == pytest.approx(2, abs=0.1) and gaps[1] / gaps[2] == pytest.approx(2, abs=0.1)
+
+
+def test_a_falling_ball_reaches_its_terminal_speed() -> None:
+    world = load_world({"ball": {"drag": 0.47, "mass": 0.0027, "radius": 0.02}})
+    flight = Flight(world)
+    x, v = torch.tensor([[0.0, 0.0, 500.0]], dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64)
+    for _ in range(400):
+        x, v, _ = flight.advance(x, v, torch.zeros(1, 3, dtype=torch.float64))
+    weight, area = 0.0027 * 9.81, math.pi * 0.02**2
+    assert -float(v[0, 2]) == pytest.approx(math.sqrt(2 * weight / (AIR_DENSITY * 0.47 * area)), rel=1e-6)
+
+
+def test_air_takes_energy_and_nothing_else_does() -> None:
+    """½ v² + g z, at half steps (where the discrete flight conserves it): constant, or falling with drag."""
+    for drag in (0.0, 0.47):
+        world = load_world({"ball": {"drag": drag}})
+        flight, h = Flight(world), world.physics_dt
+        x = torch.tensor([[0.0, 0.0, 3.0]], dtype=torch.float64)
+        v = torch.tensor([[2.0, 0.5, 2.0]], dtype=torch.float64)
+        energy = []
+        for _ in range(40):
+            middle = v[0] - torch.tensor([0.0, 0.0, 0.5 * h * 9.81], dtype=torch.float64)
+            energy.append(float(0.5 * middle.square().sum() + 9.81 * x[0, 2]))
+            x, v, _ = flight.advance(x, v, torch.zeros(1, 3, dtype=torch.float64))
+        if drag == 0:
+            assert np.ptp(energy) < 1e-3 * energy[0]
+        else:
+            assert (np.diff(energy) < 0).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    z=st.floats(0.1, 1.2),
+    v=st.tuples(st.floats(-4, 4), st.floats(-4, 4), st.floats(-3, 4)),
+    height=st.floats(-0.2, 0.6),
+    ball=st.sampled_from([(0.05, 0.03, 0.47), (0.0027, 0.02, 0.47), (0.01, 0.05, 0.47), (0.05, 0.03, 0.0)]),
+)
+def test_landing_with_drag_is_foreseen(z, v, height, ball) -> None:
+    mass, radius, drag = ball
+    world = load_world({"ball": {"mass": mass, "radius": radius, "drag": drag}})
+    if z <= height + 0.01 and v[2] < 1.0:
+        return
+    rises_over = z > height or z + v[2] ** 2 / (2 * 9.81) > height + 0.1
+    if not rises_over:
+        return
+    x, speed, h = (torch.tensor([a], dtype=torch.float64) for a in ((0.3, 0.1, z), v, height))
+    *_, landing = flown(world, (0.3, 0.1, z), v, height)
+    if abs(float(landing[2]) - height) > 1e-6:
+        return  # air kept it from rising over the plane
+    foreseen = Flight(world).predicted_landing(x, speed, h)[0]
+    # a beach ball (ball 3) is slowed to a third of its speed on the way
+    np.testing.assert_allclose(foreseen, landing[:2], atol=1e-3 if ball[1] == 0.05 else 2e-4)

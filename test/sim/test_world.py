@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from irl_ros.errors import InputError
 from irl_ros.resources import config_file, shipped
 from irl_ros.settings import as_dict
-from irl_ros.sim import load_world
-from irl_ros.sim.world import WorldSettings
+from irl_ros.sim import BatchWorld, load_world
+from irl_ros.sim.world_settings import Arm, Ball, Gripper, Sensors, Target, WorldSettings
+
+KEYS = [
+    *(f.name for part in (WorldSettings, Ball, Target, Arm, Gripper, Sensors) for f in fields(part)),
+    "home",
+    "demos",
+]
+"""Every name a world's YAML may hold, at any place."""
 
 
 @pytest.mark.parametrize(
@@ -41,6 +51,40 @@ from irl_ros.sim.world import WorldSettings
         ({"arm": {"payload": -1}}, "arm.payload: must not be negative"),
         ({"home": [0.0] * 6}, "home: has 6 values; robot panda has 7 joints"),
         ({"home": [9.0] + [0.0] * 6}, "home: joint 'panda_joint1' at 9.0 is outside its limits"),
+        ({"gravity": float("nan")}, "gravity: is not a finite number, found nan"),
+        ({"target": {"radius": [0.7, float("inf")]}}, "target.radius: is not a finite number"),
+        (
+            {"ball": {"mass": [0.08, 0.04]}},
+            "ball.mass: lower end 0.08 is above upper end 0.04; write [0.04, 0.08]",
+        ),
+        ({"ball": {"mass": [0.0, 0.04]}}, "ball.mass: must be positive, found 0"),
+        ({"ball": {"mass": 500}}, "ball.mass: must be at most 100, found 500; is the unit right?"),
+        ({"ball": {"mass": [0.04, 0.05, 0.06]}}, "ball.mass: expected 2 values, found 3"),
+        ({"ball": {"mass": "light"}}, "ball.mass: expected a number, found 'light'"),
+        ({"target": {"azimuth": [-180, 180]}}, "target.azimuth: spans more than a full turn; give radians"),
+        (
+            {"target": {"rim": 0.03}},
+            "target.rim: 0.03 m lets no ball of radius 0.03 m through; make the opening",
+        ),
+        (
+            {"target": {"rim": 0.04}, "ball": {"radius": [0.02, 0.05]}},
+            "lets no ball of radius 0.05 m through",
+        ),
+        ({"target": {"rim": -1}}, "target.rim: must not be negative, found -1; 0 is an open plane"),
+        ({"arm": {"latency": 60}}, "arm.latency: must be at most 59, found 60; a throw has 60 control steps"),
+        ({"gripper": {"latency": [2, 1]}}, "gripper.latency: lower end 2 is above upper end 1"),
+        ({"gripper": {"latency": 0.5}}, "gripper.latency: expected a whole number, found 0.5"),
+        ({"arm": {"noise": -0.1}}, "arm.noise: must not be negative, found -0.1"),
+        ({"sensors": {"q": [0.1, -0.1]}}, "sensors.q: lower end 0.1 is above upper end -0.1"),
+        ({"sensors": {"camera": 0.1}}, "unknown key 'sensors.camera'"),
+        (
+            {"arm": {"effort_scale": [1, 1, 1, 1, 1, 1, [0.9, 0.2]]}},
+            "arm.effort_scale: lower end 0.9 is above",
+        ),
+        (
+            {"arm": {"locked": [f"panda_joint{i}" for i in range(1, 8)]}},
+            "arm.locked: names every joint; leave",
+        ),
         ({"robot": "ur5"}, "unknown robot 'ur5'; known: iiwa, panda"),
     ],
 )
@@ -85,6 +129,42 @@ def test_assignments_win_over_the_file() -> None:
     assert world.settings.target.radius == (0.5, 0.7)
     with pytest.raises(InputError, match="is not key=value"):
         load_world("default", ["horizon"])
+
+
+def test_an_unknown_world_is_answered_with_those_there_are() -> None:
+    with pytest.raises(InputError) as caught:
+        load_world("weak_wirst")
+    assert "did you mean 'weak_wrist'? known: " in str(caught.value)
+    assert all(name in str(caught.value) for name in shipped("worlds"))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-3, 200)
+        | st.floats()
+        | st.sampled_from(KEYS)
+        | st.text(max_size=3),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+        max_leaves=8,
+    ).filter(lambda x: isinstance(x, dict))
+)
+def test_any_yaml_is_a_world_or_one_clear_line(keys: dict) -> None:
+    """Whatever a file holds, it is refused in one line or a throw can be made in it."""
+    try:
+        world = load_world(keys)
+    except InputError as error:
+        assert "\n" not in str(error)
+        return
+    if world.horizon > 100 or world.settings.physics_steps > 20:
+        return
+    simulator = BatchWorld(world)
+    simulator.reset(world.sample_targets(2))
+    simulator.step(torch.ones(2, 8))
+    assert torch.isfinite(simulator.state.ball_position).all()
+    assert torch.isfinite(simulator.observed().q).all()
 
 
 def test_scales_and_locks_change_the_limits() -> None:

@@ -1,15 +1,16 @@
-"""World files: the shipped default says what the code does, and a robot is found beside its world."""
+"""World files: what ships loads and throws, says what it is for, and is in the manual."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import torch
 
-from irl_ros.resources import config_file
+from irl_ros.resources import config_file, shipped
 from irl_ros.settings import build, load_yaml
-from irl_ros.sim import load_world
-from irl_ros.sim.world import WorldSettings
+from irl_ros.sim import BatchWorld, BulletWorld, load_world, throw
+from irl_ros.sim.world_settings import WorldSettings
 
 
 def test_default_yaml_says_what_an_empty_world_is() -> None:
@@ -26,3 +27,44 @@ def test_a_robot_is_looked_for_beside_its_world(tmp_path: Path, monkeypatch: pyt
     assert world.robot.name == "arm" and world.horizon == 50
     # what a bundle stores loads from anywhere
     assert load_world({"robot": world.settings.robot}).robot.sha256 == world.robot.sha256
+
+
+@pytest.mark.parametrize("name", shipped("worlds"))
+def test_a_shipped_world_says_what_it_is_for_and_throws_alike_in_both(name: str) -> None:
+    path = config_file("worlds", name)
+    first, *_ = path.read_text().splitlines()
+    assert first.startswith("# ") and first.endswith(".")
+    world = load_world(name)
+    assert name == "default" or world.sha256 != load_world("default").sha256
+
+    def swing(state):
+        action = torch.full((len(state.phase), world.action_dim), -1.0, dtype=torch.float64)
+        action[:, :-1] = (
+            torch.tensor(world.action(0.3 * world.robot.velocity)) * torch.sin(5 * state.phase)[:, None]
+        )
+        action[:, -1] = torch.where(state.phase > 0.35, 1.0, -1.0)
+        return action
+
+    targets, conditions = world.sample_targets(2), world.sample_conditions(2)
+    batch = throw(BatchWorld(world, dtype=torch.float64), swing, targets, conditions=conditions)
+    with BulletWorld(world) as simulator:
+        bullet = throw(simulator, swing, targets, conditions=conditions)
+    assert batch.outcome.released.all() and torch.isfinite(batch.outcome.landing).all()
+    if not bullet.outcome.torque_saturation.any():
+        torch.testing.assert_close(batch.outcome.landing, bullet.outcome.landing, rtol=0, atol=1e-6)
+
+
+def test_every_shipped_world_and_every_key_is_in_the_manual() -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "simulation.md").read_text()
+    for name in shipped("worlds"):
+        purpose = config_file("worlds", name).read_text().splitlines()[0].removeprefix("# ")
+        assert f"| `{name}` | {purpose} |" in manual, name
+
+    def keys(settings: object, prefix: str = "") -> list[str]:
+        nested = getattr(settings, "__dataclass_fields__", {})
+        return [k for n in nested for k in keys(getattr(settings, n), f"{prefix}.{n}" if prefix else n)] or [
+            prefix
+        ]
+
+    for key in keys(WorldSettings()):
+        assert f"`{key}`" in manual, key
