@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from irl_ros.errors import InputError
+from irl_ros.errors import InputError, warn_in_one_line
 from irl_ros.nodes.lifeline import follow_parent
 
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 130
@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     follow_parent()
+    warn_in_one_line()
     options = parser().parse_args(arguments)
     name = f"irl-ros {options.verb}"
     try:

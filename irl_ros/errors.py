@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable
+from typing import Any
 
 
 class InputError(ValueError):
@@ -18,6 +20,25 @@ class InputError(ValueError):
     def __init__(self, where: object, problem: str, cure: str = "") -> None:
         self.where, self.problem, self.cure = str(where), problem, cure
         super().__init__(f"{self.where}: {problem}" + (f"; {cure}" if cure else ""))
+
+
+class InputWarning(UserWarning):
+    """Something the user gave is doubtful, and what was made of it. Arguments as of InputError."""
+
+    def __init__(self, where: object, problem: str, cure: str = "") -> None:
+        super().__init__(str(InputError(where, problem, cure)))
+
+
+def warn_in_one_line() -> None:
+    """From here on, an InputWarning is printed as a line of its own: for programs with a user in front."""
+    whole = warnings.formatwarning
+
+    def short(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> str:
+        if issubclass(category, InputWarning):
+            return f"{message}\n"
+        return whole(message, category, *rest, **more)
+
+    warnings.formatwarning = short
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> tuple[str, str]:

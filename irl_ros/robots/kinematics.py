@@ -39,7 +39,7 @@ def fold_chain(chain: Sequence[Joint], tool_offset: Sequence[float]) -> FoldedCh
         translation = translation + rotation @ joint.translation
         rotation = rotation @ joint.rotation
         if joint.kind in MOVING:
-            align = _z_to(joint.axis)
+            align = z_to(joint.axis)
             rotations.append(rotation @ align)
             translations.append(translation)
             alignments.append(align)
@@ -150,7 +150,7 @@ def _about_z(angle: Tensor) -> Tensor:
     return torch.stack(rows, -2)
 
 
-def _z_to(axis: np.ndarray) -> np.ndarray:
+def z_to(axis: np.ndarray) -> np.ndarray:
     """A rotation [3, 3] that takes the z axis to `axis`."""
     z = np.array([0.0, 0.0, 1.0])
     v, c = np.cross(z, axis), float(axis @ z)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 
 import numpy as np
 
-from irl_ros.errors import InputError
 from irl_ros.robots import Robot
 from irl_ros.robots.inertia import Inertia, arm_inertias
-from irl_ros.robots.urdf import MOVING
-from irl_ros.sim.engine import pybullet
+from irl_ros.robots.urdf import MOVING, rpy_from_rotation
+from irl_ros.sim.engine import load_urdf, pybullet
 from irl_ros.sim.world import World
 from irl_ros.sim.world_settings import ends
 
@@ -43,7 +41,8 @@ class BulletArm:
         self._client, self._rate, self._heavier = client, 1.0 / world.physics_dt, heavier
         robot = world.robot
         self._payload = self._carried = ends(world.settings.arm.payload)[0]
-        self.body = _load(dynamics_urdf(robot, self._payload), robot, client)
+        urdf, flags = dynamics_urdf(robot, self._payload), pybullet.URDF_USE_INERTIA_FROM_FILE
+        self.body = load_urdf(urdf, client, robot.urdf, flags)
         indices = {}
         for i in range(pybullet.getNumJoints(self.body, physicsClientId=client)):
             indices[pybullet.getJointInfo(self.body, i, physicsClientId=client)[1].decode()] = i
@@ -207,12 +206,14 @@ def dynamics_urdf(robot: Robot, payload: float = 0.0) -> str:
 
 def _add_link(root: ElementTree.Element, name: str, body: Inertia) -> None:
     # Bullet wants principal axes; finding them here keeps full precision. It drops an inertia whose largest
-    # moment exceeds the sum of the others, as no body's can but some published ones do: that moment is cut
+    # moment exceeds the sum of the others, be it by rounding
     moments, axes = np.linalg.eigh(body.tensor)
     moments[2] = min(moments[2], moments[0] + moments[1])
     axes[:, 2] *= np.sign(np.linalg.det(axes))
     inertial = ElementTree.SubElement(ElementTree.SubElement(root, "link", name=name), "inertial")
-    ElementTree.SubElement(inertial, "origin", xyz=_numbers(body.centre), rpy=_numbers(_rpy(axes)))
+    ElementTree.SubElement(
+        inertial, "origin", xyz=_numbers(body.centre), rpy=_numbers(rpy_from_rotation(axes))
+    )
     ElementTree.SubElement(inertial, "mass", value=repr(float(body.mass)))
     entries = {"ixx": moments[0], "iyy": moments[1], "izz": moments[2], "ixy": 0.0, "ixz": 0.0, "iyz": 0.0}
     ElementTree.SubElement(inertial, "inertia", {k: repr(float(v)) for k, v in entries.items()})
@@ -228,36 +229,17 @@ def _add_joint(
     rotation: np.ndarray,
 ) -> ElementTree.Element:
     joint = ElementTree.SubElement(root, "joint", name=name, type=kind)
-    ElementTree.SubElement(joint, "origin", xyz=_numbers(translation), rpy=_numbers(_rpy(rotation)))
+    ElementTree.SubElement(
+        joint, "origin", xyz=_numbers(translation), rpy=_numbers(rpy_from_rotation(rotation))
+    )
     ElementTree.SubElement(joint, "parent", link=parent)
     ElementTree.SubElement(joint, "child", link=child)
     return joint
-
-
-def _rpy(rotation: np.ndarray) -> tuple[float, float, float]:
-    """URDF's roll, pitch, yaw of a rotation matrix [3, 3]."""
-    across = np.hypot(rotation[0, 0], rotation[1, 0])
-    pitch = np.arctan2(-rotation[2, 0], across)
-    if across < 1e-9:  # looking straight up or down: roll and yaw turn about the same axis
-        return np.arctan2(-rotation[1, 2], rotation[1, 1]), pitch, 0.0
-    return np.arctan2(rotation[2, 1], rotation[2, 2]), pitch, np.arctan2(rotation[1, 0], rotation[0, 0])
 
 
 def _numbers(values: Sequence[float] | np.ndarray) -> str:
     return " ".join(repr(float(v)) for v in values)
 
 
-def _load(text: str, robot: Robot, client: int) -> int:
-    # PyBullet reads URDFs from files only
-    with tempfile.NamedTemporaryFile("w", suffix=".urdf") as file:
-        file.write(text)
-        file.flush()
-        try:
-            return pybullet.loadURDF(
-                file.name,
-                useFixedBase=True,
-                flags=pybullet.URDF_USE_INERTIA_FROM_FILE,
-                physicsClientId=client,
-            )
-        except pybullet.error as error:
-            raise InputError(robot.urdf, f"PyBullet cannot load the arm ({error})") from None
+def _rpy(rotation: np.ndarray) -> str:
+    return _numbers(rpy_from_rotation(rotation))

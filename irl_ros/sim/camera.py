@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from irl_ros.robots import Robot
-from irl_ros.sim.engine import pybullet
+from irl_ros.robots.appearance import drawable_urdf
+from irl_ros.sim.engine import load_urdf, pybullet
 from irl_ros.sim.state import State, Throws
 from irl_ros.sim.world import World
 from irl_ros.sim.world_settings import middle
@@ -179,7 +180,7 @@ class _Arm:
 
     def __init__(self, robot: Robot, ball_radius: float, client: int) -> None:
         self._client, self._robot, self._radius = client, robot, ball_radius
-        self._body = pybullet.loadURDF(str(robot.urdf), useFixedBase=True, physicsClientId=client)
+        self._body = load_urdf(drawable_urdf(robot), client, robot.urdf)
         count = pybullet.getNumJoints(self._body, physicsClientId=client)
         infos = [pybullet.getJointInfo(self._body, i, physicsClientId=client) for i in range(count)]
         self._joints = {info[1].decode(): info[0] for info in infos}

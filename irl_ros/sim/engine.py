@@ -1,11 +1,14 @@
-"""PyBullet, imported without the greeting it prints: standard error belongs to the program."""
+"""PyBullet, imported without the greeting it prints, and robots given to it as text."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import os
+import tempfile
 from collections.abc import Iterator
+
+from irl_ros.errors import InputError
 
 STDERR = 2
 
@@ -29,4 +32,26 @@ def _silent() -> Iterator[None]:
 with _silent():
     import pybullet
 
-__all__ = ["pybullet"]
+__all__ = ["load_urdf", "pybullet"]
+
+
+def load_urdf(text: str, client: int, where: object, flags: int = 0) -> int:
+    """Load a robot with a fixed base; returns its body.
+
+    Args:
+        text: a URDF.
+        client: PyBullet client.
+        where: the file that errors name.
+        flags: of PyBullet's loadURDF.
+
+    Raises:
+        InputError: PyBullet cannot load it.
+    """
+    # PyBullet reads URDFs from files only
+    with tempfile.NamedTemporaryFile("w", suffix=".urdf") as file:
+        file.write(text)
+        file.flush()
+        try:
+            return pybullet.loadURDF(file.name, useFixedBase=True, flags=flags, physicsClientId=client)
+        except pybullet.error as error:
+            raise InputError(where, f"PyBullet cannot load the arm ({error})") from None

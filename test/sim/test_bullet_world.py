@@ -9,7 +9,6 @@ import pybullet
 import pytest
 import torch
 
-from irl_ros.errors import InputError
 from irl_ros.robots import Robot, load_robot
 from irl_ros.sim import BatchWorld, BulletWorld, State, World, load_world
 from irl_ros.sim.bullet_arm import BulletArm
@@ -201,15 +200,3 @@ def test_the_ball_does_not_touch_the_arm() -> None:
 def test_too_many_throws_at_once_are_refused() -> None:
     with BulletWorld(load_world("default")) as simulator, pytest.raises(ValueError, match="use BulletPool"):
         simulator.reset(torch.zeros(2000, 3))
-
-
-def test_a_robot_without_mass_is_bad_input(tmp_path) -> None:
-    (tmp_path / "light.urdf").write_text(
-        '<robot name="light"><link name="base"/><link name="arm"/><joint name="j" type="revolute">'
-        '<parent link="base"/><child link="arm"/>'
-        '<limit lower="-1" upper="1" velocity="1" effort="1"/></joint></robot>'
-    )
-    (tmp_path / "light.yaml").write_text("urdf: light.urdf\njoints: [j]\nend_effector: arm\n")
-    world = load_world({"robot": str(tmp_path / "light.yaml")})
-    with pytest.raises(InputError, match="gives no mass"):
-        BulletWorld(world).reset(torch.zeros(1, 3))

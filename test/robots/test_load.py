@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 
@@ -35,17 +36,40 @@ def written(folder: Path, **changes: object) -> Path:
             {"joints": ["panda_joint1x", *JOINTS[1:]]},
             "unknown joint 'panda_joint1x'; did you mean 'panda_joint1'?",
         ),
-        ({"joints": JOINTS[:3] + JOINTS[4:]}, "joints: leaves out moving joint 'panda_joint4'"),
+        (
+            {"joints": JOINTS[:3] + JOINTS[4:]},
+            "joints: leaves out moving joint 'panda_joint4' between base and end effector; list it, or",
+        ),
         ({"joints": [JOINTS[1], JOINTS[0], *JOINTS[2:]]}, "joints: not in order from base to end effector"),
-        ({"joints": [*JOINTS, "panda_finger_joint1"]}, "unknown joint 'panda_finger_joint1'"),
+        (
+            {"joints": [*JOINTS, "panda_finger_joint1"]},
+            "joints: 'panda_finger_joint1' does not move end_effector 'panda_hand'; leave it out, or take a"
+            " link beyond it, such as 'panda_leftfinger'",
+        ),
+        ({"end_effector": "panda_link3"}, "joints: 'panda_joint4' does not move end_effector 'panda_link3'"),
+        ({"end_effector": "panda_link0", "joints": []}, "end_effector: no joint moves link 'panda_link0'"),
+        ({"joints": [*JOINTS, "panda_joint8"]}, "joints: 'panda_joint8' is fixed in the URDF; leave it out"),
+        ({"joints": [*JOINTS, "panda_joint1"]}, "joints: lists 'panda_joint1' twice"),
         ({"joints": "panda_joint1"}, "joints: expected a list, found 'panda_joint1'"),
         ({"velocity": [1.0, 2.0]}, "velocity: has 2 values; give one for each of the 7 joints"),
         ({"velocity": [1.0] * 6 + [0.0]}, "velocity: must be positive"),
         ({"acceleration": -1.0}, "acceleration: must be positive"),
         ({"acceleration": "fast"}, "acceleration: expected"),
-        ({"home": [0.0] * 3 + [1.0] + [0.0] * 3}, "home: joint 'panda_joint4' at 1.0 is outside its limits"),
+        (
+            {"home": [0.0] * 3 + [1.0] + [0.0] * 3},
+            "home: joint 'panda_joint4' at 1 is outside its limits [-3.1416, 0.0000] rad; give a place for",
+        ),
+        ({"home": None, "position_margin": 0.1}, "home: joint 'panda_joint4' at 0 is outside its limits"),
         ({"home": [0.0] * 5}, "home: has 5 values"),
-        ({"position_margin": 2.0}, "joint 'panda_joint2' has lower limit"),
+        ({"home": [0.0] * 6 + [math.nan]}, "home[6]: must be a finite number, found nan"),
+        ({"tool_offset": [0.0, 0.0, math.inf]}, "tool_offset[2]: must be a finite number, found inf"),
+        ({"velocity": [math.nan] * 7}, "velocity[0]: must be a finite number, found nan"),
+        ({"effort": [math.inf] * 7}, "effort[0]: must be a finite number, found inf"),
+        (
+            {"position_margin": 2.0},
+            "position_margin: leaves joint 'panda_joint2' no room between -1.8326 and 1.8326 rad; give",
+        ),
+        ({"position_margin": -0.1}, "position_margin: must not be negative, found -0.1"),
         ({"tool_offset": [0.0, 0.1]}, "tool_offset: expected 3 values, found 2"),
         ({"jerks": 3.0}, "unknown key 'jerks'; did you mean 'jerk'?"),
         ({"inertials": {"panda_link9": {"mass": 1.0}}}, "inertials.panda_link9"),
@@ -62,27 +86,6 @@ def test_faults_in_the_yaml_are_named(changes: dict[str, object], says: str, tmp
     assert says in message
     assert "\n" not in message
     assert str(tmp_path) in message or "urdf" in message
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "says"),
-    [
-        ("<robot", "<<robot", "is not valid XML"),
-        (
-            'velocity="2.1750"',
-            "",
-            "gives joint 'panda_joint1' no velocity limit; add `velocity:` to the YAML",
-        ),
-        ('<parent link="panda_link0"/>', "", "joint 'panda_joint1' cannot be read"),
-        ('lower="-2.9671"', 'lower="left"', "joint 'panda_joint1' cannot be read"),
-    ],
-)
-def test_faults_in_the_urdf_are_named(old: str, new: str, says: str, tmp_path: Path) -> None:
-    text = load_robot("panda").urdf.read_text()
-    assert old in text
-    (tmp_path / "mine.urdf").write_text(text.replace(old, new))
-    with pytest.raises(InputError, match=says):
-        load_robot(written(tmp_path, urdf="mine.urdf", velocity=None))
 
 
 def test_unknown_robot_names_the_nearest() -> None:
