@@ -15,3 +15,8 @@ if (Path(sys.prefix) / "share/ament_index/resource_index/packages/irl_ros").is_f
     _prefixes = [path for path in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if path]
     if sys.prefix not in _prefixes:
         os.environ["AMENT_PREFIX_PATH"] = os.pathsep.join([*_prefixes, sys.prefix])
+
+# Gymnasium looks for no environments by itself. Who has imported it before us gets ours now, everybody else
+# with irl_ros.sim: importing it here would make every command line wait.
+if "gymnasium" in sys.modules:
+    from irl_ros import environments  # noqa: F401

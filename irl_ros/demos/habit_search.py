@@ -68,23 +68,29 @@ class HabitSearch:
         self._choose_joints(whole_arm)
 
     def _choose_joints(self, whole_arm: bool) -> None:
-        """The joints that swing (axis across the throw) and the one that turns (axis vertical)."""
+        """The joints that swing (about an axis across the throw; rails: along it) and the one that turns."""
         axes = self.kinematics.frames(self.home)[0][..., 2]
         tool = self.kinematics.tool_position(self.home)
         arc = self.world.settings.target.azimuth
         azimuth = torch.atan2(tool[1], tool[0]) if tool[:2].norm() > 0.02 else torch.tensor(sum(arc) / 2)
+        if torch.cos(azimuth - sum(arc) / 2) < 0:  # wound up behind its base, an arm throws over it
+            azimuth = azimuth + math.pi
         self.forward = torch.stack((azimuth.cos(), azimuth.sin()))
         sideways = torch.tensor([-azimuth.sin(), azimuth.cos(), 0.0])
         free = self.velocity > 0
-        vertical = free & (axes[:, 2].abs() > 0.95) & ~torch.tensor(self.kinematics.prismatic)
+        slides = torch.tensor(self.kinematics.prismatic)
+        vertical = free & (axes[:, 2].abs() > 0.95) & ~slides
         self.turn = torch.zeros_like(self.home)
         if vertical.any():
             first = int(vertical.nonzero()[0])
             self.turn[first] = axes[first, 2].sign()
-        in_plane = free & ((axes @ sideways).abs() > 0.95)
+        across = (axes @ sideways).abs()
+        in_plane = free & torch.where(slides, across < 0.05, across > 0.95)
         swinging = free & (self.turn == 0) if whole_arm or not in_plane.any() else in_plane
         self.joints = swinging.nonzero()[:, 0]
-        self.turn_time = self._turn_time(max(abs(a - float(azimuth)) for a in arc))
+        self.turn_time = self._turn_time(
+            max(abs(math.remainder(a - float(azimuth), 2 * math.pi)) for a in arc)
+        )
 
     def _turn_time(self, furthest: float) -> float:
         turning = self.turn != 0

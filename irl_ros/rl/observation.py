@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from irl_ros.sim.reference import Flight
 from irl_ros.sim.state import State
+from irl_ros.sim.state_vector import state_vector
 from irl_ros.sim.world import World
 
 HELD = -3
@@ -41,18 +42,7 @@ class Observation(nn.Module):
 
     def raw(self, s: State) -> Tensor:
         """The entries before scaling, float32 [..., size]."""
-        miss = self.flight.predicted_miss(s.ball_position, s.ball_velocity, s.target)
-        flags = torch.stack((s.held.float(), s.landed.float(), s.phase), -1)
-        parts = (
-            s.q,
-            s.qd / self.velocity,
-            s.target,
-            s.ball_position,
-            s.ball_velocity,
-            miss.clamp(-1.5, 1.5),
-            flags,
-        )
-        return torch.cat([x.to(torch.float32) for x in parts], -1)
+        return state_vector(s, self.flight, self.velocity)
 
     def freeze(self, states: State) -> None:
         """Set the scaling from states of any leading shape, once."""

@@ -1,5 +1,6 @@
 """Throw worlds: PyBullet as the reference, a batched twin in torch, one interface."""
 
+from irl_ros import environments  # noqa: F401  for Gymnasium
 from irl_ros.sim.batch_world import BatchWorld
 from irl_ros.sim.bullet_world import BulletWorld
 from irl_ros.sim.camera import render_throw

@@ -145,7 +145,12 @@ class HeavierArm:
     def __init__(self, world: World) -> None:
         self._client, self._gravity = pybullet.connect(pybullet.DIRECT), 0.0
         payload = ends(world.settings.arm.payload)[0] + self.added
-        self._body = _load(dynamics_urdf(world.robot, payload), world.robot, self._client)
+        self._body = load_urdf(
+            dynamics_urdf(world.robot, payload),
+            self._client,
+            world.robot.urdf,
+            pybullet.URDF_USE_INERTIA_FROM_FILE,
+        )
 
     def under(self, gravity: float) -> None:
         """Gravity of the torques asked for next, m/s²."""

@@ -53,17 +53,52 @@ def render_throw(
         scene.close()
 
 
+class LiveCamera:
+    """Pictures of a throw while it goes on.
+
+    Args:
+        world: where.
+        size: width and height, pixels.
+    """
+
+    def __init__(self, world: World, size: tuple[int, int]) -> None:
+        self._world, self._size = world, size
+        self._states: list[State] = []
+        self._scene: _Scene | None = None
+
+    def begin(self, state: State) -> None:
+        """Another throw begins, in a State of shape []."""
+        self.close()
+        self._states = [state]
+
+    def watch(self, state: State) -> None:
+        """What came next."""
+        self._states.append(state)
+
+    def picture(self) -> np.ndarray:
+        """The latest state, uint8 [height, width, 3]."""
+        states = State.stack([state.to("cpu") for state in self._states])
+        if self._scene is None:
+            self._scene = _Scene(self._world, states, len(self._states) - 1)
+        self._scene.follow(states)
+        return self._scene.picture(len(self._states) - 1, self._size)
+
+    def close(self) -> None:
+        """Give PyBullet's client back."""
+        if self._scene is not None:
+            self._scene.close()
+        self._scene = None
+
+
 class _Scene:
     """A PyBullet client with the arm's meshes, the floor, the target and the ball of one throw."""
 
     def __init__(self, world: World, states: State, last: int) -> None:
         self._client = pybullet.connect(pybullet.DIRECT)
-        self._states, self._world = states, world
+        self._world, self._trail = world, 0
+        self.follow(states)
         radius = self._radius = middle(world.settings.ball.radius)
         self._arm = _Arm(world.robot, radius, self._client)
-        self._path = states.ball_position.double().numpy()
-        self._released = int(states.held.sum())  # steps in the hand
-        self._trail = self._released
         target = states.target[0].double().numpy()
         self._add_floor(target)
         self._ball = self._add(self._shape(pybullet.GEOM_SPHERE, BALL, radius=radius), self._path[0])
@@ -72,6 +107,11 @@ class _Scene:
         reach = max(float(np.hypot(*target[:2])), float(np.hypot(*self._path[last, :2])), 0.8)
         self._middle = np.array([*(0.45 * target[:2] * reach / max(np.hypot(*target[:2]), 1e-6)), 0.40])
         self._distance = 0.75 + 0.85 * max(reach, float(self._path[: last + 1, 2].max()))
+
+    def follow(self, states: State) -> None:
+        """Take up what is known of the throw by now, [K]."""
+        self._states, self._path = states, states.ball_position.double().numpy()
+        self._trail = max(self._trail, int(states.held.sum()))  # in the hand the ball leaves none
 
     def picture(self, step: int, size: tuple[int, int]) -> np.ndarray:
         """The scene at a control step, uint8 [height, width, 3]. Steps must not go back: the trail grows."""
