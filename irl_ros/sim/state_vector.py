@@ -52,8 +52,10 @@ def state_bounds(world: World) -> tuple[np.ndarray, np.ndarray]:
     speed = float(world.velocity[slides].sum() + reach * world.velocity[~slides].sum())
     speed += time * float(np.max(world.settings.gravity))
     share = np.full(robot.n, 1.0 + SLACK)
-    far, ring, height = reach + time * speed, target.radius[1], target.height
+    far, ring, height = reach + time * speed, target.radius[1], abs(target.height) + SLACK
+    high_rest = (ring, ring, height, *3 * [far], *3 * [speed], MISS, MISS, 1.0, 1.0, 1.0)
+    low_rest = (*(-x for x in high_rest[:-3]), 0.0, 0.0, 0.0)
     return (
-        np.float32((*low, *-share, -ring, -ring, height, *3 * [-far], *3 * [-speed], -MISS, -MISS, 0, 0, 0)),
-        np.float32((*high, *share, ring, ring, height, *3 * [far], *3 * [speed], MISS, MISS, 1, 1, 1)),
+        np.concatenate((low, -share, low_rest)).astype(np.float32),
+        np.concatenate((high, share, high_rest)).astype(np.float32),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -34,7 +34,7 @@ class ThrowEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         InputError: an unknown world, simulator, reward or render mode.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 50}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012  Gymnasium reads the class
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class ThrowEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.render_mode = render_mode
         self._episodes = ThrowEpisodes(world, 1, sim, reward)
         self.world = self._episodes.world
-        self.metadata = {**self.metadata, "render_fps": round(1 / self.world.dt)}  # type: ignore[misc]
+        self.metadata = {**self.metadata, "render_fps": round(1 / self.world.dt)}
         self.observation_space = self._episodes.observation_space
         self.action_space = self._episodes.action_space
         self._camera = LiveCamera(self.world, size)
@@ -83,7 +83,7 @@ class ThrowEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             info = {"error": float(outcome.error[0]), "is_success": bool(outcome.hits(HIT)[0])}
         return observation[0].numpy(), float(reward[0]), False, self._episodes.over, info
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         """The scene now, uint8 [height, width, 3]; None without a render mode."""
         return None if self.render_mode is None else self._camera.picture()
 

@@ -44,7 +44,9 @@ def test_the_checker_has_nothing_to_say(kwargs: dict) -> None:
 
 def test_an_import_is_all_it_takes() -> None:
     """In a process of its own, since here irl_ros.sim is imported already."""
-    code = "import gymnasium, irl_ros, sys; gymnasium.spec('irl_ros/Throw-v0'); assert 'torch' not in sys.modules"
+    code = (
+        "import gymnasium, irl_ros, sys; gymnasium.spec('irl_ros/Throw-v0'); 'torch' in sys.modules and 1 / 0"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
     by_module = "import gymnasium; gymnasium.make('irl_ros:irl_ros/Throw-v0').reset()"
     subprocess.run([sys.executable, "-c", by_module], check=True)
