@@ -164,9 +164,13 @@ def reaches(simulator: BatchWorld, start: tuple[Tensor, Tensor], count: int, see
         torch.as_tensor(x, dtype=torch.float32)
         for x in (world.velocity, world.robot.lower, world.robot.upper)
     )
-    way = (lower + (upper - lower) * torch.rand(CANDIDATES, len(lower), generator=generator)) - start[0]
     duration = 0.75 * world.horizon * world.dt
-    way = torch.minimum(torch.maximum(way, -limit * duration / PEAK_SPEED), limit * duration / PEAK_SPEED)
+    far = limit * duration / PEAK_SPEED
+    # a joint without limits turns as far as there is time for
+    lower = torch.where(lower.isfinite(), lower, start[0] - far)
+    upper = torch.where(upper.isfinite(), upper, start[0] + far)
+    way = (lower + (upper - lower) * torch.rand(CANDIDATES, len(lower), generator=generator)) - start[0]
+    way = torch.minimum(torch.maximum(way, -far), far)
     time = (torch.arange(world.horizon) + 0.5) * world.dt
     speed = way[:, None] * minimum_jerk_speed(time / duration)[:, None] / duration
     velocity = torch.where(limit > 0, speed / limit.clamp_min(1e-6), torch.zeros_like(speed))

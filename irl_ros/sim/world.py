@@ -176,13 +176,18 @@ def load_world(name: str | Path | dict[str, Any] = "default", assignments: list[
     else:
         path = config_file("worlds", name)
         where, stem, data = str(path), path.stem, load_yaml(path)
-        if str(data.get("robot", "")).endswith((".yaml", ".yml")):
-            # a robot beside its world; kept whole, since a policy's bundle is loaded from anywhere
-            data["robot"] = str((path.parent / Path(data["robot"]).expanduser()).resolve())
+        if _is_file(data.get("robot")):  # beside its world
+            data["robot"] = str(path.parent / Path(data["robot"]).expanduser())
     settings = build(WorldSettings, override(data, assignments or []), where)
+    if _is_file(settings.robot):  # kept whole, since a policy's bundle is loaded from anywhere
+        settings = dataclasses.replace(settings, robot=str(Path(settings.robot).expanduser().resolve()))
     robot = load_robot(settings.robot)
     check(settings, robot, where)
     return _world(stem, settings, robot)
+
+
+def _is_file(robot: object) -> bool:
+    return str(robot).endswith((".yaml", ".yml"))
 
 
 def _world(name: str, settings: WorldSettings, robot: Robot) -> World:

@@ -51,3 +51,8 @@ def test_nothing_but_what_is_seen_is_left(xarm: Robot) -> None:
     root = ElementTree.fromstring(drawable_urdf(xarm))
     assert {element.tag for element in root} == {"link", "joint", "material"}
     assert root.find("link/collision") is None
+
+
+def test_an_arm_without_visuals_is_drawn_of_rods(own_arm: Path) -> None:
+    drawn = visuals(load_robot(own_arm))
+    assert set(drawn) == {"sled", "upper", "fore", "hand"}  # the column's frame is the upper arm's

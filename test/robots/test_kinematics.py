@@ -15,7 +15,7 @@ from irl_ros.robots import Robot, load_robot
 ODD = Path(__file__).parent / "odd"
 
 
-@pytest.fixture(params=["panda", "iiwa", "odd"])
+@pytest.fixture(params=["panda", "iiwa", "xarm6", "odd"])
 def robot(request: pytest.FixtureRequest) -> Robot:
     return load_robot(ODD / "odd.yaml" if request.param == "odd" else request.param)
 

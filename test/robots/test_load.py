@@ -93,13 +93,13 @@ def test_unknown_robot_names_the_nearest() -> None:
         load_robot("pandas")
 
 
-@pytest.mark.parametrize("name", ["panda", "iiwa"])
-def test_shipped_robots_start_inside_their_limits(name: str) -> None:
+@pytest.mark.parametrize(("name", "n"), [("panda", 7), ("iiwa", 7), ("xarm6", 6)])
+def test_shipped_robots_start_inside_their_limits(name: str, n: int) -> None:
     robot = load_robot(name)
-    assert robot.n == 7 == len(robot.joints)
+    assert robot.n == n == len(robot.joints)
     assert ((robot.lower < robot.home) & (robot.home < robot.upper)).all()
     for limit in (robot.velocity, robot.acceleration, robot.jerk, robot.effort):
-        assert limit.shape == (7,)
+        assert limit.shape == (n,)
         assert (limit > 0).all()
 
 
