@@ -76,8 +76,8 @@ def test_from_a_persons_throws_to_a_policy(world: World, own_arm: Path, tmp_path
     run = learn([tmp_path / "bags"], tmp_path / "run", world=place, device="cpu", overrides=QUICK)
     assert load_policy(run).world.robot.sha256 == world.robot.sha256
     assert load_reward(run).world.robot.name == "own"
-    figures = evaluate(run, throws=20, sim="batch")
-    assert figures["released"] == 1.0
+    figures = evaluate(run / "bc", throws=50, sim="batch")
+    assert figures["hit_10cm"] > 0.2  # an arm that is not understood hits nothing
     assert figures["limit_violations"] == 0
 
 
