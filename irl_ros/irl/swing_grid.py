@@ -165,12 +165,12 @@ def reaches(simulator: BatchWorld, start: tuple[Tensor, Tensor], count: int, see
         for x in (world.velocity, world.robot.lower, world.robot.upper)
     )
     duration = 0.75 * world.horizon * world.dt
-    far = limit * duration / PEAK_SPEED
+    most = limit * duration / PEAK_SPEED
     # a joint without limits turns as far as there is time for
-    lower = torch.where(lower.isfinite(), lower, start[0] - far)
-    upper = torch.where(upper.isfinite(), upper, start[0] + far)
+    lower = torch.where(lower.isfinite(), lower, start[0] - most)
+    upper = torch.where(upper.isfinite(), upper, start[0] + most)
     way = (lower + (upper - lower) * torch.rand(CANDIDATES, len(lower), generator=generator)) - start[0]
-    way = torch.minimum(torch.maximum(way, -far), far)
+    way = torch.minimum(torch.maximum(way, -most), most)
     time = (torch.arange(world.horizon) + 0.5) * world.dt
     speed = way[:, None] * minimum_jerk_speed(time / duration)[:, None] / duration
     velocity = torch.where(limit > 0, speed / limit.clamp_min(1e-6), torch.zeros_like(speed))
