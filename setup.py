@@ -55,7 +55,7 @@ TESTS = [
 class RosDistribution(Distribution):
     """Tells setuptools what it cannot see: that compiled files and data come, and which nodes there are."""
 
-    ros_nodes = ("sim_arm", "operator", "recorder", "learner", "policy")
+    ros_nodes = ("sim_arm", "operator", "recorder", "learner", "policy", "markers")
 
     def has_ext_modules(self) -> bool:
         return True
@@ -70,7 +70,13 @@ def shared_files() -> list[tuple[str, list[str]]]:
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),
     ]
-    for pattern in ("launch/*.launch.py", "launch/*.rviz", "config/*.yaml", "config/*/*.yaml"):
+    for pattern in (
+        "launch/*.launch.py",
+        "launch/*.rviz",
+        "launch/*.json",
+        "config/*.yaml",
+        "config/*/*.yaml",
+    ):
         for path in sorted(ROOT.glob(pattern)):
             relative = path.relative_to(ROOT)
             files.append((f"share/{PACKAGE}/{relative.parent.as_posix()}", [relative.as_posix()]))

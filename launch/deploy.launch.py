@@ -34,6 +34,11 @@ ARGUMENTS = [
     ),
     DeclareLaunchArgument("max_age", default_value="0.1", description="oldest joint state to act on, s"),
     DeclareLaunchArgument("namespace", default_value="", description="namespace of all nodes and topics"),
+    DeclareLaunchArgument(
+        "params",
+        default_value=PathJoinSubstitution([ThisLaunchFileDir(), "..", "config", "nodes.yaml"]),
+        description="YAML of node parameters; the arguments here win over it",
+    ),
 ]
 
 
@@ -45,6 +50,7 @@ def generate_launch_description() -> LaunchDescription:
             "world": LaunchConfiguration("world"),
             "namespace": namespace,
             "real_time_factor": LaunchConfiguration("real_time_factor"),
+            "params": LaunchConfiguration("params"),
         }.items(),
         condition=IfCondition(sim),
     )
@@ -55,13 +61,14 @@ def generate_launch_description() -> LaunchDescription:
         namespace=namespace,
         output="screen",
         parameters=[
+            LaunchConfiguration("params"),
             {
                 "run": ParameterValue(LaunchConfiguration("run"), value_type=str),
                 "world": ParameterValue(LaunchConfiguration("world"), value_type=str),
                 "enabled": ParameterValue(LaunchConfiguration("enabled"), value_type=bool),
                 "max_age": ParameterValue(LaunchConfiguration("max_age"), value_type=float),
                 "use_sim_time": ParameterValue(sim, value_type=bool),
-            }
+            },
         ],
     )
     return LaunchDescription([*ARGUMENTS, arm, policy])

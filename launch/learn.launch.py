@@ -2,7 +2,7 @@
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, Shutdown
-from launch.substitutions import LaunchConfiguration
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, ThisLaunchFileDir
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -28,6 +28,11 @@ ARGUMENTS = [
         description="go on from the checkpoint in out, where there is one",
     ),
     DeclareLaunchArgument("namespace", default_value="", description="namespace of the node and its topics"),
+    DeclareLaunchArgument(
+        "params",
+        default_value=PathJoinSubstitution([ThisLaunchFileDir(), "..", "config", "nodes.yaml"]),
+        description="YAML of node parameters; the arguments here win over it",
+    ),
 ]
 
 
@@ -40,6 +45,7 @@ def generate_launch_description() -> LaunchDescription:
         namespace=LaunchConfiguration("namespace"),
         output="screen",
         parameters=[
+            LaunchConfiguration("params"),
             {
                 **{name: ParameterValue(LaunchConfiguration(name), value_type=str) for name in texts},
                 "paths": [[LaunchConfiguration("demos")]],  # a list of one text
@@ -47,7 +53,7 @@ def generate_launch_description() -> LaunchDescription:
                 "resume": ParameterValue(LaunchConfiguration("resume"), value_type=bool),
                 "begin": True,
                 "exit_when_done": True,
-            }
+            },
         ],
         on_exit=Shutdown(reason="learning has ended"),
     )

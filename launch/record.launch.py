@@ -26,6 +26,11 @@ ARGUMENTS = [
         "operator", default_value="default", description="who throws: a preset of config/operators.yaml"
     ),
     DeclareLaunchArgument(
+        "operator_name",
+        default_value="",
+        description="who throws, noted in every episode; empty with sim:=true: synthetic",
+    ),
+    DeclareLaunchArgument(
         "world", default_value="default", description="world: a shipped name or the path of a YAML"
     ),
     DeclareLaunchArgument(
@@ -40,11 +45,17 @@ ARGUMENTS = [
         description="speed of the simulation against the wall clock; 0: as fast as the nodes answer",
     ),
     DeclareLaunchArgument("namespace", default_value="", description="namespace of all nodes and topics"),
+    DeclareLaunchArgument(
+        "params",
+        default_value=PathJoinSubstitution([ThisLaunchFileDir(), "..", "config", "nodes.yaml"]),
+        description="YAML of node parameters; the arguments here win over it",
+    ),
 ]
 
 
 def generate_launch_description() -> LaunchDescription:
     sim, namespace = LaunchConfiguration("sim"), LaunchConfiguration("namespace")
+    who = LaunchConfiguration("operator_name")
     shared = {
         "world": ParameterValue(LaunchConfiguration("world"), value_type=str),
         "use_sim_time": ParameterValue(sim, value_type=bool),
@@ -55,6 +66,7 @@ def generate_launch_description() -> LaunchDescription:
             "world": LaunchConfiguration("world"),
             "namespace": namespace,
             "real_time_factor": LaunchConfiguration("real_time_factor"),
+            "params": LaunchConfiguration("params"),
         }.items(),
         condition=IfCondition(sim),
     )
@@ -65,11 +77,13 @@ def generate_launch_description() -> LaunchDescription:
         namespace=namespace,
         output="screen",
         parameters=[
+            LaunchConfiguration("params"),
             shared,
             {
                 "out": ParameterValue(LaunchConfiguration("out"), value_type=str),
                 "operator_name": ParameterValue(
-                    PythonExpression(["'synthetic' if '", sim, "' == 'true' else ''"]), value_type=str
+                    PythonExpression(["'", who, "' or ('synthetic' if '", sim, "' == 'true' else '')"]),
+                    value_type=str,
                 ),
             },
         ],
@@ -81,6 +95,7 @@ def generate_launch_description() -> LaunchDescription:
         namespace=namespace,
         output="screen",
         parameters=[
+            LaunchConfiguration("params"),
             shared,
             {
                 "preset": ParameterValue(LaunchConfiguration("operator"), value_type=str),

@@ -2,7 +2,7 @@
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
-from launch.substitutions import LaunchConfiguration
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution, ThisLaunchFileDir
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -28,6 +28,11 @@ ARGUMENTS = [
         choices=["true", "false"],
         description="publish /clock, for nodes with use_sim_time; always done unless real_time_factor is 1",
     ),
+    DeclareLaunchArgument(
+        "params",
+        default_value=PathJoinSubstitution([ThisLaunchFileDir(), "..", "config", "nodes.yaml"]),
+        description="YAML of node parameters; the arguments here win over it",
+    ),
 ]
 
 
@@ -39,12 +44,13 @@ def generate_launch_description() -> LaunchDescription:
         namespace=LaunchConfiguration("namespace"),
         output="screen",
         parameters=[
+            LaunchConfiguration("params"),
             {
                 "world": ParameterValue(LaunchConfiguration("world"), value_type=str),
                 "simulator": ParameterValue(LaunchConfiguration("simulator"), value_type=str),
                 "real_time_factor": ParameterValue(LaunchConfiguration("real_time_factor"), value_type=float),
                 "publish_clock": ParameterValue(LaunchConfiguration("publish_clock"), value_type=bool),
-            }
+            },
         ],
     )
     return LaunchDescription([*ARGUMENTS, arm])

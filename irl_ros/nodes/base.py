@@ -23,6 +23,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
+from rclpy.timer import Timer
 
 from irl_ros.errors import InputError
 from irl_ros.nodes.interface import DIAGNOSTICS
@@ -53,6 +54,7 @@ class IrlNode(Node):
         super().__init__(name)
         self.wall = Clock(clock_type=ClockType.STEADY_TIME)
         self.exit_code: int | None = None
+        self._naps: set[Timer] = set()
         self.parameters = Parameters(self, lambda: self.changed())
         self._diagnostics = self.create_publisher(DiagnosticArray, DIAGNOSTICS, 10)
         self.create_wall_timer(1.0, self._report)
@@ -105,7 +107,9 @@ class IrlNode(Node):
         """Let the executor do other things for a while (wall time)."""
         woken: Future = Future()
         timer = self.create_wall_timer(seconds, lambda: woken.set_result(None))
+        self._naps.add(timer)
         await woken
+        self._naps.discard(timer)
         self.destroy_timer(timer)
 
     async def until(self, condition: Callable[[], bool], limit: float, what: str) -> None:

@@ -17,6 +17,7 @@ TARGET = "target"
 EPISODE = "irl/episode"
 LEARNER = "irl/learner"
 POLICY = "irl/policy"
+MARKERS = "irl/markers"
 DIAGNOSTICS = "/diagnostics"
 CLOCK = "/clock"
 

@@ -1,4 +1,4 @@
-"""learner: starts `irl-ros learn` and tells on irl/learner how it goes."""
+"""learner: starts `irl-ros learn` when told to, by action, service or parameter, and says how it goes."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.action.server import ServerGoalHandle
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.parameter import Parameter
 from std_srvs.srv import Trigger
 
+from irl_ros.action import Learn
 from irl_ros.errors import InputError
 from irl_ros.msg import LearnerStatus
 from irl_ros.nodes import interface as names
 from irl_ros.nodes.base import run
-from irl_ros.nodes.learning_process import LearningProcess
+from irl_ros.nodes.learning import Learning, LearnJob
 from irl_ros.nodes.managed import ManagedNode
 
 _NO_PATHS = ("parameter paths", "is not set", "give the folders of the recordings")
+_PREEMPTED = "preempted by a new goal"
 _FIELDS = {
     "hit_rate": "hit_10cm",
     "discriminator_accuracy": "discriminator_accuracy",
@@ -27,10 +32,14 @@ _FIELDS = {
     "remaining_s": "remaining_s",
 }
 """LearnerStatus field → key in metrics.jsonl."""
+_FOLLOW = 0.25  # s between two looks at a learning that is under way
 
 
 class Learner(ManagedNode):
-    """A parameter for each option of `irl-ros learn`, services ~/start and ~/stop, news on irl/learner."""
+    """Action ~/learn, its twins ~/start and ~/stop, a parameter for each option; news on irl/learner.
+
+    One learning at a time, in a process of its own. A new goal stops the one before at a checkpoint.
+    """
 
     def __init__(self) -> None:
         super().__init__("learner")
@@ -49,101 +58,159 @@ class Learner(ManagedNode):
         self.parameter("exit_when_done", False, "end the node with the learning")
 
     def configure(self) -> None:
-        self._paths = self.value("paths") or []
-        self.run, self._algo = Path(self.value("out")), self.value("algo")
-        self._resume, self._begin = self.value("resume"), self.value("begin")
-        self._ends = self.value("exit_when_done")
-        if self._begin and not self._paths:
+        if self.value("begin") and not self.value("paths"):
             raise InputError(*_NO_PATHS)
-        options = {key: self.value(key) for key in ("algo", "world", "sim", "device", "seed")}
-        self._options = [x for key, value in options.items() for x in (f"--{key}", str(value))]
-        self._options += ["--config", config] if (config := self.value("config")) else []
-        self._options += [x for line in self.value("overrides") or [] for x in ("--set", line)]
-        self.process: LearningProcess | None = None
-        self._latest: dict[str, Any] = {"state": "idle"}
-        self._message = ""
+        self._own = self._job(Learn.Goal(resume=self.value("resume")))
+        self._ends = self.value("exit_when_done")
+        self.learning: Learning | None = None
+        self._turn = 0
         self._status = self.create_publisher(LearnerStatus, names.LEARNER, names.LATCHED)
         self.create_service(Trigger, "~/start", self._on_start)
-        self.create_service(Trigger, "~/stop", self._on_stop)
+        # it waits for the end; in the common group, the timer that notices the end would wait for it
+        group = MutuallyExclusiveCallbackGroup()
+        self.create_service(Trigger, "~/stop", self._on_stop, callback_group=group)
+        ActionServer(
+            self,
+            Learn,
+            "~/learn",
+            self._on_goal,
+            goal_callback=lambda goal: GoalResponse.REJECT if self._refusal(goal) else GoalResponse.ACCEPT,
+            cancel_callback=lambda _: CancelResponse.ACCEPT,
+        )
         self._publish()
 
     def activate(self) -> None:
-        self.create_wall_timer(0.25, self._follow)
-        if self._begin:
-            self._start()
+        self.create_wall_timer(_FOLLOW, self._follow)
+        if self.value("begin"):
+            self._start(self._own)
 
     def deactivate(self) -> None:
-        if self.process is not None and self.process.exit_code is None:
-            self.process.stop()
-            self._latest["state"], self._message = "failed", "stopped; resume goes on"
+        if self._busy:
+            self.learning.stop_now("stopped")
             self._publish()
 
-    def _on_start(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.message = self._refusal()
-        response.success = not response.message
-        if response.success:
-            self._start()
-            response.message = f"learning into {self.run}"
-        return response
+    @property
+    def _busy(self) -> bool:
+        return self.learning is not None and not self.learning.ended
 
-    def _refusal(self) -> str:
+    def _job(self, goal: Learn.Goal) -> LearnJob:
+        """A goal's, with the parameters for what it leaves open."""
+        options = {"world": goal.world or self.value("world")}
+        options |= {key: self.value(key) for key in ("sim", "device", "seed")}
+        words = [x for key, value in options.items() for x in (f"--{key}", str(value))]
+        words += ["--config", config] if (config := self.value("config")) else []
+        words += [x for line in goal.overrides or self.value("overrides") or [] for x in ("--set", line)]
+        return LearnJob(
+            tuple(goal.paths or self.value("paths") or []),
+            Path(goal.out or self.value("out")),
+            goal.algo or self.value("algo"),
+            tuple(words),
+            goal.resume,
+        )
+
+    def _refusal(self, goal: Learn.Goal) -> str:
         if not self.active:
             return f"the learner is {self.state_label}"
-        if not self._paths:
-            return str(InputError(*_NO_PATHS))
-        return "is learning already" if self.process is not None and self.process.exit_code is None else ""
+        job = self._job(goal)
+        return "" if job.paths or job.resumes else str(InputError(*_NO_PATHS))
 
-    def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self.process is not None and self.process.exit_code is None
-        response.message = "no learning is under way"
-        if response.success:
-            self.process.stop()
-            response.message = f"stopped; resume goes on with {self.run}"
+    def _on_start(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        refusal = self._refusal(Learn.Goal(resume=self._own.resume))
+        if self._busy:
+            refusal = refusal or "is learning already"
+        response.success, response.message = not refusal, refusal
+        if not refusal:
+            self._start(self._own)
+            response.message = f"learning into {self._own.run}"
         return response
 
-    def _start(self) -> None:
-        begun = self._resume and (self.run / "run.yaml").is_file()
-        options = [*self._paths, *self._options, *(["--resume"] if begun else [])]
-        self._latest, self._message = {"state": "loading"}, ""
-        self.process = LearningProcess(self.run, options)
+    async def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success, response.message = self._busy, "no learning is under way"
+        if response.success:
+            response.message = f"stopped; resume goes on with {self.learning.job.run}"
+            await self._stop("stopped")
+        return response
+
+    async def _on_goal(self, handle: ServerGoalHandle) -> Learn.Result:
+        """One goal from its start to its end."""
+        self._turn += 1
+        turn, job = self._turn, self._job(handle.request)
+        if self._busy:
+            await self._stop(_PREEMPTED)
+        if turn != self._turn or not self.active:
+            handle.abort()  # another came while this one waited
+            return Learn.Result(run=str(job.run), message=_PREEMPTED)
+        mine = self._start(job)
+        told: dict[str, Any] = {}
+        while not mine.ended:
+            if handle.is_cancel_requested:
+                mine.stop("canceled")
+            if mine.latest is not told:
+                told = mine.latest
+                handle.publish_feedback(_feedback(told))
+            await self.sleep(_FOLLOW)
+        return _conclude(handle, mine)
+
+    async def _stop(self, why: str) -> None:
+        learning = self.learning
+        learning.stop(why)
+        while not learning.ended:
+            await self.sleep(_FOLLOW)
+
+    def _start(self, job: LearnJob) -> Learning:
+        self.learning = Learning(job)
+        if self.learning.message:
+            self.get_logger().info(self.learning.message)
         self._publish()
+        return self.learning
 
     def _follow(self) -> None:
         """Pass on what is new; notice the end."""
-        if self.process is None or self._latest["state"] in ("done", "failed"):
+        if self.learning is None or not self.learning.follow():
             return
-        code = self.process.exit_code  # before the last look at its news
-        if news := self.process.news():
-            self._latest = news
-        if self._latest["state"] == "done" and code is None:
-            self._latest["state"] = "saving"  # done means: the policy is there
-        if code is not None:
-            self._latest["state"] = "failed" if code else "done"
-            self._message = self.process.complaint() if code else ""
-        if news or code is not None:
-            self._publish()
-        if code is not None and self._ends:
-            self.finish(code)
+        self._publish()
+        if self.learning.ended and self._ends:
+            self.finish(self.learning.exit_code)
 
     def _publish(self) -> None:
-        latest = self._latest
-        status = LearnerStatus(
-            algo=self._algo, state=latest["state"], run_dir=str(self.run), message=self._message
-        )
+        learning = self.learning
+        job, latest = (self._own, {"state": "idle"}) if learning is None else (learning.job, learning.latest)
+        status = LearnerStatus(algo=job.algo, state=latest["state"], run_dir=str(job.run))
+        status.message = "" if learning is None else learning.message
         status.header.stamp = self.get_clock().now().to_msg()
         for key in ("iteration", "iterations", "env_steps"):
             setattr(status, key, int(latest.get(key, 0)))
         for field, key in _FIELDS.items():
-            value = latest.get(key)
-            setattr(status, field, math.nan if value is None else float(value))
+            setattr(status, field, _number(latest.get(key)))
         self._status.publish(status)
 
     def status(self) -> tuple[bool, str, Mapping[str, Any]]:
-        return (
-            self._latest["state"] != "failed",
-            self._latest["state"],
-            {"run": self.run, "message": self._message},
-        )
+        if self.learning is None:
+            return True, "idle", {"run": self._own.run}
+        state = self.learning.latest["state"]
+        return state != "failed", state, {"run": self.learning.job.run, "message": self.learning.message}
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _feedback(latest: Mapping[str, Any]) -> Learn.Feedback:
+    whole = {key: int(latest.get(key, 0)) for key in ("iteration", "iterations", "env_steps")}
+    parts = {field: _number(latest.get(_FIELDS[field])) for field in ("rate", "remaining_s", "hit_rate")}
+    return Learn.Feedback(stage=latest["state"], **whole, **parts)
+
+
+def _conclude(handle: ServerGoalHandle, learning: Learning) -> Learn.Result:
+    """A goal's state and result, once its learning has ended."""
+    done = learning.latest["state"] == "done"
+    if done:
+        handle.succeed()
+    elif handle.is_cancel_requested:
+        handle.canceled()
+    else:
+        handle.abort()
+    return Learn.Result(run=str(learning.job.run), success=done, message=learning.message)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

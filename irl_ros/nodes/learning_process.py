@@ -70,12 +70,19 @@ class LearningProcess:
         self._last_error = lines[-1].strip() if lines else self._last_error
         return self._last_error
 
-    def stop(self) -> int:
-        """Ctrl-C, then patience, then force; returns the exit code. What it has done can be resumed."""
+    def interrupt(self) -> None:
+        """Ctrl-C: it saves where it is and ends. What it has done can be resumed."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
-            try:
-                self._process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
+
+    def kill(self) -> None:
+        """Force. What it has saved before can be resumed."""
+        self._process.kill()
+
+    def wait(self) -> int:
+        """Until it has ended, by force where patience ends; returns the exit code."""
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill()
         return self._process.wait()

@@ -168,6 +168,8 @@ class ManagedNode(LifecycleNodeMixin, IrlNode):
         return {entity for kind in mine for entity in kind}
 
     def _destroy_all_but(self, kept: set[Any]) -> None:
+        """But not the timers of coroutines that sleep: they must wake up to see what has changed."""
+        kept = kept | self._naps
         for kind, destroy in (
             (self.waitables, lambda waitable: waitable.destroy()),  # action servers and clients
             (self.timers, self.destroy_timer),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from irl_ros import cli
+from irl_ros.msg import EpisodeEvent, LearnerStatus, PolicyStep
+from irl_ros.nodes import interface as names
 from irl_ros.nodes.__main__ import NODES
 from irl_ros.resources import SOURCE_ROOT
 
@@ -45,6 +49,8 @@ def parameter_keys(node: ast.Call, tree: ast.Module) -> set[str]:
     }
     keys: set[str] = set()
     for item in keyword(node, "parameters").elts:
+        if isinstance(item, ast.Call):
+            continue  # the YAML that the argument `params` names
         table = assigned[item.id] if isinstance(item, ast.Name) else item
         for key, value in zip(table.keys, table.values, strict=True):
             # **{name: … for name in texts}
@@ -56,8 +62,9 @@ def parameter_keys(node: ast.Call, tree: ast.Module) -> set[str]:
     return keys
 
 
-def test_all_five_are_there():
-    assert [p.name.removesuffix(".launch.py") for p in FILES] == ["demo", "deploy", "learn", "record", "sim"]
+def test_all_are_there():
+    names = [p.name.removesuffix(".launch.py") for p in FILES]
+    assert names == ["bringup", "demo", "deploy", "learn", "record", "sim", "view"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
@@ -75,6 +82,8 @@ def test_nodes_exist_and_have_the_parameters_they_are_given(path):
     tree = ast.parse(path.read_text())
     for node in calls(path, "Node"):
         executable = ast.literal_eval(keyword(node, "executable"))
+        if ast.literal_eval(keyword(node, "package")) == "rviz2":
+            continue
         assert ast.literal_eval(keyword(node, "package")) == "irl_ros"
         assert executable in NODES
         assert parameter_keys(node, tree) <= declared_parameters(executable)
@@ -93,6 +102,40 @@ def test_included_files_exist_and_take_the_arguments_they_are_given():
             other = path.parent / next(t for t in texts if str(t).endswith(".launch.py"))
             given = keyword(include, "launch_arguments").func.value
             assert {ast.literal_eval(k) for k in given.keys} <= set(arguments(other))
+
+
+def test_the_shipped_tuning_names_parameters_that_exist():
+    tuning = yaml.safe_load((SOURCE_ROOT / "config" / "nodes.yaml").read_text())
+    for node, content in tuning.items():
+        assert set(content["ros__parameters"]) <= declared_parameters(node.removeprefix("/**/")), node
+
+
+def test_viewers_show_topics_and_markers_that_exist():
+    rviz = yaml.safe_load((SOURCE_ROOT / "launch" / "throw.rviz").read_text())
+    (throw,) = (d for d in rviz["Visualization Manager"]["Displays"] if d["Name"] == "Throw")
+    assert throw["Topic"]["Value"] == names.MARKERS
+    drawn = {ast.literal_eval(c.args[0]) for c in markers_drawn()}
+    assert set(throw["Namespaces"]) == drawn
+    layout = json.loads((SOURCE_ROOT / "launch" / "foxglove.json").read_text())
+    panels = layout["configById"]
+    paths = [p["value"].strip("/").split(".") for panel in panels.values() for p in panel.get("paths", [])]
+    kinds = {names.POLICY: PolicyStep, names.LEARNER: LearnerStatus, names.EPISODE: EpisodeEvent}
+    for topic, field in paths:
+        assert field.removesuffix("[:]") in kinds[topic].get_fields_and_field_types()
+    assert set(panels["3D!throw"]["topics"]) == {f"/{names.MARKERS}"}
+    assert set(panels_of(layout["layout"])) == set(panels)
+
+
+def markers_drawn() -> list[ast.Call]:
+    tree = ast.parse((SOURCE_ROOT / "irl_ros" / "nodes" / "markers.py").read_text())
+    called = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
+    return [c for c in called if c.func.attr in ("_marker", "_lines") and isinstance(c.args[0], ast.Constant)]
+
+
+def panels_of(layout: str | dict) -> list[str]:
+    if isinstance(layout, str):
+        return [layout]
+    return panels_of(layout["first"]) + panels_of(layout["second"])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
