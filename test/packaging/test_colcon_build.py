@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from irl_ros.nodes.__main__ import NODES
+
 pytestmark = pytest.mark.timeout(600)
 
 PROBE = """
@@ -92,7 +94,7 @@ def test_a_sourced_shell_finds_everything(
     assert definitions <= set(found["interfaces"])
 
     executables = {path.name for path in (prefix / "lib" / "irl_ros").iterdir() if os.access(path, os.X_OK)}
-    assert executables == {"sim_arm", "operator", "recorder", "learner", "policy"}
+    assert executables == set(NODES)
 
 
 def test_the_source_folder_stays_as_it_was(workspace: Path) -> None:

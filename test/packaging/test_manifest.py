@@ -11,6 +11,7 @@ import pytest
 from catkin_pkg.package import parse_package
 
 import irl_ros
+from irl_ros.nodes.__main__ import NODES
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = parse_package(ROOT / "package.xml")
@@ -55,7 +56,7 @@ def test_every_command_leads_to_a_function() -> None:
     assert callable(command.load())
 
 
-@pytest.mark.parametrize("node", ["sim_arm", "operator", "recorder", "learner", "policy"])
+@pytest.mark.parametrize("node", NODES)
 def test_every_node_executable_has_its_module(node: str) -> None:
     spec = find_spec(f"irl_ros.nodes.{node}")
     assert spec is not None and "def main(" in Path(spec.origin).read_text()
