@@ -184,7 +184,8 @@ def table(figures: dict[str, Any]) -> str:
     ]
     for key, (low, high) in figures.get("drawn", {}).items():
         rows.append((key, f"{low:.4g} to {high:.4g}, drawn for every throw"))
-    return "\n".join(f"{name:>15}  {value.strip()}" for name, value in rows)
+    width = max(15, *(len(name) for name, _ in rows))
+    return "\n".join(f"{name:>{width}}  {value.strip()}" for name, value in rows)
 
 
 def _quantile(values: Tensor, share: float) -> float | None:

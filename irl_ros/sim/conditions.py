@@ -49,7 +49,7 @@ class Conditions(TensorBatch):
         velocity, acceleration, effort: joint limits, rad/s, rad/s², N m, [N, n]; 0 for locked joints'
             velocity.
         arm_latency, gripper_latency: control steps until a command acts, int64 [N].
-        arm_noise: standard deviation of velocity commands, as a share of the limit, [N].
+        arm_noise: standard deviation of velocity commands, as a share of them, [N].
         sensor_q, sensor_qd, sensor_ball_position, sensor_ball_velocity: standard deviations of readings, rad,
             rad/s, m, m/s, [N].
         seed: of the throw's noise, int64 [N], below 2⁵³ (a double holds it).
@@ -103,10 +103,6 @@ class Conditions(TensorBatch):
         parts = packed.split([n if name in PER_JOINT else 1 for name in names], -1)
         values = {k: p if k in PER_JOINT else p[:, 0] for k, p in zip(names, parts, strict=True)}
         return cls(**{k: v.long() if k in WHOLE else v for k, v in values.items()})
-
-    def tool_mass(self, held: Tensor) -> Tensor:
-        """What the arm carries at the tool point, kg, [N]: the payload, and the ball while it is held [N]."""
-        return self.payload + self.ball_mass * held
 
 
 def draw_conditions(world: World, count: int, generator: torch.Generator | None = None) -> Conditions:

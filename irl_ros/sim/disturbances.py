@@ -43,7 +43,7 @@ class Actuators:
         if self._noisy:
             c = self._conditions
             noise = normal(c.seed, self._step, HAND, action.shape[-1] - 1).to(action)
-            joints = acting[..., :-1].clamp(-1.0, 1.0) + c.arm_noise.to(action)[:, None] * noise
+            joints = acting[..., :-1].clamp(-1.0, 1.0) * (1.0 + c.arm_noise.to(action)[:, None] * noise)
             acting = torch.cat((joints, acting[..., -1:]), -1)
         self._step += 1
         return acting

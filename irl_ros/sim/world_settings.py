@@ -60,7 +60,7 @@ class Arm:
     latency: Steps = 0
     """Control steps from a velocity command to when the joints follow it."""
     noise: Range = 0.0
-    """Standard deviation of what is added to every velocity command, as a share of the limit."""
+    """Standard deviation of every velocity command, as a share of it: an arm at rest stays at rest."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def test_delays_begin_anew_with_every_throw() -> None:
 
 
 def test_a_noisy_hand_is_as_noisy_as_the_world_says() -> None:
-    world = load_world({"arm": {"noise": 0.03, "acceleration_scale": 1.0}, "horizon": 40})
+    world = load_world({"arm": {"noise": 0.3}, "horizon": 40})
     simulator = BatchWorld(world, dtype=torch.float64)
     simulator.reset(world.sample_targets(2000))
     command = torch.full((2000, 8), 0.1, dtype=torch.float64)
