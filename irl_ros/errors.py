@@ -21,6 +21,10 @@ class InputError(ValueError):
         self.where, self.problem, self.cure = str(where), problem, cure
         super().__init__(f"{self.where}: {problem}" + (f"; {cure}" if cure else ""))
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        """Pickled by what it was made of, so that it passes from one process to another."""
+        return type(self), (self.where, self.problem, self.cure)
+
 
 class InputWarning(UserWarning):
     """Something the user gave is doubtful, and what was made of it. Arguments as of InputError."""

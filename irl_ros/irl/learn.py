@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def learn(
         sim: "batch" or "pybullet".
         device: "auto", "cpu" or "cuda".
         seed: of everything drawn.
-        config: YAML with keys of LearnSettings.
+        config: YAML with keys of LearnSettings; what it leaves out is as `defaults_in(sim)` has it.
         overrides: `key=value` on top.
         resume: go on from the last checkpoint of `out` with the settings it was begun with.
 
@@ -93,7 +93,7 @@ def learn(
             "sim": sim,
             "device": device,
             "world": describe_world(load_world(world or "default")),
-            "settings": as_dict(build(LearnSettings, settings, config or "--set")),
+            "settings": as_dict(build(LearnSettings, settings, config or "--set", base=defaults_in(sim))),
             "demos": {"paths": as_paths(paths)},
         }
     job = _Job(description, paths or description["demos"]["paths"], run)
@@ -205,6 +205,20 @@ def make_simulator(world: World, sim: str, device: torch.device) -> Simulator:
     """
     check_sim(sim)
     return BatchWorld(world, device) if sim == "batch" else BulletPool(world)
+
+
+def defaults_in(sim: str) -> LearnSettings:
+    """What a user who sets nothing gets in this simulator: PyBullet's throws are dear, so fewer a round."""
+    usual = LearnSettings()
+    if sim != "pybullet":
+        return usual
+    ppo = replace(usual.airl.ppo, episodes=64, minibatches=4)
+    polish_ppo = replace(usual.polish.ppo, episodes=128, minibatches=4)
+    return replace(
+        usual,
+        airl=replace(usual.airl, sampler_episodes=64, ppo=ppo),
+        polish=replace(usual.polish, iterations=60, ppo=polish_ppo),
+    )
 
 
 def check_sim(sim: str) -> None:

@@ -17,7 +17,6 @@ from irl_ros.rl.observation import Observation
 from irl_ros.rl.policy import Policy
 from irl_ros.rl.task import Rollout, Trajectories
 from irl_ros.settings import at_least
-from irl_ros.sim.pool import BulletPool
 from irl_ros.sim.rollout import Simulator, throw
 from irl_ros.sim.state import State, Throws
 
@@ -128,9 +127,5 @@ class ThrowTask:
         def act(state: State) -> Tensor:
             return policy.mode(self.observation(state))
 
-        # a pool throws a few at a time: every throw at once needs an arm of its own in memory
-        if isinstance(self.simulator, BulletPool):
-            outcome = self.simulator.throw(act, targets, starts, conditions).outcome
-        else:
-            outcome = throw(self.simulator, act, targets, starts, conditions).outcome
+        outcome = throw(self.simulator, act, targets, starts, conditions).outcome
         return {f"hit_{cm}cm": float(outcome.hits(cm / 100).float().mean()) for cm in (10, 5)}

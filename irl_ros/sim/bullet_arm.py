@@ -10,16 +10,21 @@ import numpy as np
 from irl_ros.robots import Robot
 from irl_ros.robots.inertia import Inertia, arm_inertias
 from irl_ros.robots.urdf import MOVING, rpy_from_rotation
-from irl_ros.sim.engine import load_urdf, pybullet
+from irl_ros.sim.engine import connect, load_urdf, pybullet, undamp
 from irl_ros.sim.world import World
-from irl_ros.sim.world_settings import ends
+from irl_ros.sim.world_settings import ends, middle
 
+Vector = Sequence[float]
 TOOL = "irl_ros_tool"
 BRAKE = 1e5  # N m, what a locked joint holds
 
 
 class BulletArm:
-    """An arm in a PyBullet client that stands still until it is reset and servoed.
+    """An arm in a PyBullet client of its own, which carries out control steps from any joint state.
+
+    It keeps nothing from one control step to the next, so one arm serves any number of throws: each step
+    begins by putting it where that throw's arm was measured last. Then it goes on bit by bit as if it had
+    never been elsewhere.
 
     The body comes from `dynamics_urdf`: the robot's masses without its meshes, fingers folded in. Bullet's
     own joint motors and all damping are off. A locked joint has a brake.
@@ -28,113 +33,121 @@ class BulletArm:
     weigh nothing in the hand: the default 50 g load no joint by more than 1 % of its effort limit.
 
     Args:
-        world: robot, limits, payload (of a range, the least), time step.
-        client: a PyBullet client, in which gravity and time step are set already.
-        heavier: the same arm with more at the tool point, for what `carry` adds; default: it carries no more.
+        world: robot, limits, payload (of a range, the least), gravity (its middle), time step.
 
     Attributes:
-        q, qd: measured joint positions and velocities, rad and rad/s, lists of n.
-        torque: applied in the last physics step, N m, n of them.
+        client, body: PyBullet's numbers of where it is and what it is.
+        effort: torque limits, N m, [n]; infinite for locked joints, whose brakes do what motors cannot.
     """
 
-    def __init__(self, world: World, client: int, heavier: HeavierArm | None = None) -> None:
-        self._client, self._rate, self._heavier = client, 1.0 / world.physics_dt, heavier
-        robot = world.robot
+    def __init__(self, world: World) -> None:
+        robot, locked = world.robot, world.locked.tolist()
+        self.client = connect(middle(world.settings.gravity), world.physics_dt)
+        self._rate = 1.0 / world.physics_dt
         self._payload = self._carried = ends(world.settings.arm.payload)[0]
-        urdf, flags = dynamics_urdf(robot, self._payload), pybullet.URDF_USE_INERTIA_FROM_FILE
-        self.body = load_urdf(urdf, client, robot.urdf, flags)
+        self.body = _load(robot, self._payload, self.client)
+        # what is drawn comes on top of what the arm is built with
+        self._heavier = HeavierArm(world) if "arm.payload" in world.drawn else None
         indices = {}
-        for i in range(pybullet.getNumJoints(self.body, physicsClientId=client)):
-            indices[pybullet.getJointInfo(self.body, i, physicsClientId=client)[1].decode()] = i
-            # Bullet damps by 4 % a second unless told not to
-            pybullet.changeDynamics(
-                self.body, i, linearDamping=0.0, angularDamping=0.0, physicsClientId=client
-            )
+        for i in range(pybullet.getNumJoints(self.body, self.client)):
+            indices[pybullet.getJointInfo(self.body, i, self.client)[1].decode()] = i
+            undamp(self.body, i, self.client)
         self.joints = [indices[name] for name in robot.joints]
         self._tool = indices[TOOL]
-        locked = world.locked.tolist()
-        self._locked = locked
-        self.limit_effort(world.effort.tolist())
+        self.effort = np.where(locked, np.inf, world.effort)
         # a motor without force is off; with force and no target velocity it is a brake, idle while the servo
         # suffices
         forces = [BRAKE if lock else 0.0 for lock in locked]
         pybullet.setJointMotorControlArray(
-            self.body, self.joints, pybullet.VELOCITY_CONTROL, forces=forces, physicsClientId=client
+            self.body, self.joints, pybullet.VELOCITY_CONTROL, forces=forces, physicsClientId=self.client
         )
+        still = [[0.0] * robot.n]
+        self.torques(still, still, still)  # Bullet's inverse dynamics keep the masses of their first use
 
-        # Bullet computes torques with the masses of the first time it is asked: before `carry` changes them
-        still = [0.0] * robot.n
-        pybullet.calculateInverseDynamics(self.body, still, still, still, physicsClientId=client)
+    def become(self, gravity: float, payload: float) -> None:
+        """Move under this gravity (m/s²) with this mass (kg, at least the world's) at the tool point."""
+        pybullet.setGravity(0.0, 0.0, -gravity, self.client)
+        if self._heavier is not None:
+            self._heavier.under(gravity)
+        if payload != self._carried:
+            self._carried = payload
+            pybullet.changeDynamics(
+                self.body,
+                self._tool,
+                mass=payload - self._payload,
+                localInertiaDiagonal=(0.0, 0.0, 0.0),
+                physicsClientId=self.client,
+            )
 
-    def limit_effort(self, effort: Sequence[float]) -> None:
-        """Clip torques at these, N m, from now on. A locked joint's brake has no limit."""
-        self._effort = [
-            float("inf") if lock else limit for limit, lock in zip(effort, self._locked, strict=True)
-        ]
-
-    def carry(self, payload: float) -> None:
-        """Carry this mass at the tool point, kg, from now on: at least what the world gives."""
-        if payload == self._carried:
-            return
-        self._carried = payload
-        pybullet.changeDynamics(
-            self.body,
-            self._tool,
-            mass=payload - self._payload,
-            localInertiaDiagonal=(0.0, 0.0, 0.0),
-            physicsClientId=self._client,
-        )
-
-    def reset(self, q: Sequence[float], qd: Sequence[float]) -> None:
+    def place(self, q: Vector, qd: Vector) -> None:
         """Put the arm at joint positions q (rad) with velocities qd (rad/s)."""
-        for joint, position, velocity in zip(self.joints, q, qd, strict=True):
-            pybullet.resetJointState(self.body, joint, position, velocity, physicsClientId=self._client)
-        self.torque: Sequence[float] = [0.0] * len(self.joints)
-        self.measure()
+        pybullet.resetJointStatesMultiDof(
+            self.body, self.joints, [[x] for x in q], [[x] for x in qd], physicsClientId=self.client
+        )
 
-    def measure(self) -> None:
-        """Read q and qd."""
-        states = pybullet.getJointStates(self.body, self.joints, physicsClientId=self._client)
-        self.q, self.qd = [s[0] for s in states], [s[1] for s in states]
+    def measure(self) -> tuple[list[float], list[float]]:
+        """Joint positions and velocities, rad and rad/s."""
+        states = pybullet.getJointStates(self.body, self.joints, self.client)
+        return [s[0] for s in states], [s[1] for s in states]
 
-    def servo(self, velocity: Sequence[float]) -> bool:
-        """Apply, for the coming physics step, the torque that would end it at `velocity` (rad/s) from q, qd.
+    def torques(self, q: Sequence[Vector], qd: Sequence[Vector], qdd: Sequence[Vector]) -> list[Vector]:
+        """What accelerates the arm by qdd (rad/s²) in each of M states, N m, [M][n]."""
+        dynamics, body, client = pybullet.calculateInverseDynamics, self.body, self.client
+        torques = [dynamics(body, *motion, 0, client) for motion in zip(q, qd, qdd, strict=True)]
+        if self._heavier is not None and self._carried > self._payload:
+            # they know nothing of what `become` adds; torque is linear in the mass carried
+            share = (self._carried - self._payload) / self._heavier.added
+            loaded = (self._heavier.torque(*motion) for motion in zip(q, qd, qdd, strict=True))
+            return [
+                [t + share * (more - t) for t, more in zip(*pair, strict=True)]
+                for pair in zip(torques, loaded, strict=True)
+            ]
+        return torques
+
+    def push(self, torques: Sequence[Vector]) -> None:
+        """Physics steps with torques [S][n], N m."""
+        apply, step, body, client = (
+            pybullet.setJointMotorControlArray,
+            pybullet.stepSimulation,
+            self.body,
+            self.client,
+        )
+        joints, mode = self.joints, pybullet.TORQUE_CONTROL
+        for torque in torques:
+            apply(body, joints, mode, forces=torque, physicsClientId=client)
+            step(client)
+
+    def servo(self, velocities: Sequence[Vector], effort: Vector) -> tuple[int, Vector]:
+        """Physics steps, each with the torque that would end it at the next of `velocities` [S][n], rad/s.
+
+        The joint state is measured before every step and torque is clipped at `effort`, N m, [n].
 
         Returns:
-            Whether a joint's torque was clipped at its effort limit.
+            In how many of the steps some joint's torque was clipped, and the last torques, N m, [n].
         """
-        rate = self._rate
-        wanted = [(v - now) * rate for v, now in zip(velocity, self.qd, strict=True)]
-        torque = pybullet.calculateInverseDynamics(
-            self.body, self.q, self.qd, wanted, physicsClientId=self._client
-        )
-        if self._heavier is not None and self._carried > self._payload:
-            # Bullet goes on computing with the masses of its first time; torque is linear in the mass carried
-            share = (self._carried - self._payload) / self._heavier.added
-            loaded = self._heavier.torque(self.q, self.qd, wanted)
-            torque = [t + share * (more - t) for t, more in zip(torque, loaded, strict=True)]
-        clipped = any(map(_exceeds, torque, self._effort))
-        if clipped:
-            torque = [min(max(t, -limit), limit) for t, limit in zip(torque, self._effort, strict=True)]
-        self.torque = torque
-        pybullet.setJointMotorControlArray(
-            self.body, self.joints, pybullet.TORQUE_CONTROL, forces=torque, physicsClientId=self._client
-        )
-        return clipped
+        clipped = 0
+        for velocity in velocities:
+            q, qd = self.measure()
+            wanted = [(v - now) * self._rate for v, now in zip(velocity, qd, strict=True)]
+            (asked,) = self.torques([q], [qd], [wanted])
+            torque = [min(max(t, -limit), limit) for t, limit in zip(asked, effort, strict=True)]
+            clipped += torque != list(asked)
+            self.push([torque])
+        return clipped, torque
 
-    def tool_motion(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def tool_motion(self) -> tuple[Vector, Vector]:
         """Position (m) and velocity (m/s) of the tool point.
 
         Bullet gives a link's velocity at its centre of mass; the tool link's is the tool point itself.
         """
-        state = pybullet.getLinkState(
-            self.body,
-            self._tool,
-            computeLinkVelocity=1,
-            computeForwardKinematics=1,
-            physicsClientId=self._client,
-        )
+        state = pybullet.getLinkState(self.body, self._tool, 1, 1, self.client)
         return state[0], state[6]
+
+    def close(self) -> None:
+        """Give the clients back."""
+        pybullet.disconnect(self.client)
+        if self._heavier is not None:
+            self._heavier.close()
 
 
 class HeavierArm:
@@ -143,35 +156,27 @@ class HeavierArm:
     added = 1.0
 
     def __init__(self, world: World) -> None:
-        self._client, self._gravity = pybullet.connect(pybullet.DIRECT), 0.0
+        self._client = connect(middle(world.settings.gravity), world.physics_dt)
         payload = ends(world.settings.arm.payload)[0] + self.added
-        self._body = load_urdf(
-            dynamics_urdf(world.robot, payload),
-            self._client,
-            world.robot.urdf,
-            pybullet.URDF_USE_INERTIA_FROM_FILE,
-        )
+        self._body = _load(world.robot, payload, self._client)
 
     def under(self, gravity: float) -> None:
         """Gravity of the torques asked for next, m/s²."""
-        if gravity != self._gravity:
-            self._gravity = gravity
-            pybullet.setGravity(0.0, 0.0, -gravity, physicsClientId=self._client)
+        pybullet.setGravity(0.0, 0.0, -gravity, self._client)
 
-    def torque(self, q: Sequence[float], qd: Sequence[float], qdd: Sequence[float]) -> Sequence[float]:
+    def torque(self, q: Vector, qd: Vector, qdd: Vector) -> Vector:
         """Joint torques of a motion, N m, [n]."""
-        torque: Sequence[float] = pybullet.calculateInverseDynamics(
-            self._body, q, qd, qdd, physicsClientId=self._client
-        )
+        torque: Vector = pybullet.calculateInverseDynamics(self._body, q, qd, qdd, 0, self._client)
         return torque
 
     def close(self) -> None:
-        """Give PyBullet's client back."""
+        """Give the client back."""
         pybullet.disconnect(self._client)
 
 
-def _exceeds(torque: float, limit: float) -> bool:
-    return torque > limit or torque < -limit
+def _load(robot: Robot, payload: float, client: int) -> int:
+    urdf, flags = dynamics_urdf(robot, payload), pybullet.URDF_USE_INERTIA_FROM_FILE
+    return load_urdf(urdf, client, robot.urdf, flags)
 
 
 def dynamics_urdf(robot: Robot, payload: float = 0.0) -> str:
@@ -244,7 +249,3 @@ def _add_joint(
 
 def _numbers(values: Sequence[float] | np.ndarray) -> str:
     return " ".join(repr(float(v)) for v in values)
-
-
-def _rpy(rotation: np.ndarray) -> str:
-    return _numbers(rpy_from_rotation(rotation))

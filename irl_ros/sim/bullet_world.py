@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from types import TracebackType
 
 import torch
 from torch import Tensor
 
 from irl_ros.sim.batch_world import outcome_of
-from irl_ros.sim.bullet_arm import BulletArm, HeavierArm
+from irl_ros.sim.bullet_arm import BulletArm
 from irl_ros.sim.bullet_ball import BulletBall
 from irl_ros.sim.conditions import Conditions
 from irl_ros.sim.disturbances import Actuators, Readings
-from irl_ros.sim.engine import pybullet
 from irl_ros.sim.reference import Flight, Reference
 from irl_ros.sim.state import Outcome, State
 from irl_ros.sim.world import World
-from irl_ros.sim.world_settings import ends
 
-MOST_CLIENTS = 256  # 7 GB; PyBullet itself ends at 1024 in a process
+AS_ASKED = 1e-9
+"""Of q (rad) and q̇ (rad/s): an arm farther than this from where its torques should have brought it has met
+something. Undisturbed it is within 1e-15."""
+ZERO = (0.0, 0.0, 0.0)
+Start = tuple[list[float], list[float], bool]
+"""Joint positions and velocities at the beginning of a control step, and whether the ball is held in it."""
 
 
 class BulletWorld:
-    """N throws, each with an arm and a ball in a PyBullet client of its own. Implements `Simulator`.
+    """N throws by one arm and one ball in PyBullet, which take the throws in turn. Implements `Simulator`.
 
     At each control step the reference motion is planned from the *measured* joint state; at each physics step
     the servo turns it into clipped torques. The ball rides rigidly at the tool point until it is let go, then
     flies as a free body (no contact with the arm: overlapping the gripper it would be kicked); it lands by
-    the rule in `Flight` and rests there. All is float64 on the CPU, and repeats bit by bit after `reset`.
+    the rule in `Flight` and rests there. All is float64 on the CPU, and repeats bit by bit whatever was
+    thrown before, beside, and in which order.
+
+    While no torque is clipped the servo brings the arm where it was asked to, to rounding. So a control step
+    is first tried with the torques that belong to the planned states, and measured at its end alone; only
+    where a torque is clipped, or the arm is not where it should be, it is done again with a measurement at
+    every physics step.
 
     Steps beyond the horizon are allowed (`phase` stays 1): the arm goes on as before.
 
@@ -37,18 +45,19 @@ class BulletWorld:
 
     Attributes:
         state: the latest State, leading shape [N], float64.
+        conditions: what the throws since the last reset are made under; None where the world draws nothing.
+        torque: joint torques of the last physics step, N m (N for sliding joints), [N, n].
     """
 
     def __init__(self, world: World) -> None:
         self.world, self.device = world, torch.device("cpu")
         self.state: State
+        self.torque: Tensor
         self.reference = Reference(world, "cpu", torch.float64)
         self.flight = Flight(world)
         self.conditions: Conditions | None = None
-        # in a world whose payload is drawn, arms carry more than what they are built with
-        self._heavier = HeavierArm(world) if "arm.payload" in world.drawn else None
-        self._all: list[_Client] = []
-        self._clients: list[_Client] = []
+        self._arm, self._ball = BulletArm(world), BulletBall(world)
+        self._effort = torch.from_numpy(self._arm.effort)
 
     def reset(
         self,
@@ -56,7 +65,7 @@ class BulletWorld:
         start: tuple[Tensor, Tensor] | None = None,
         conditions: Conditions | None = None,
     ) -> State:
-        """Begin N throws. Clients are made when first needed: 20 ms and 28 MB each.
+        """Begin N throws.
 
         Args:
             targets: m, [N, 3].
@@ -69,31 +78,11 @@ class BulletWorld:
             The state at t = 0, leading shape [N].
         """
         count, n = targets.shape[0], self.world.robot.n
-        if count > MOST_CLIENTS:
-            raise ValueError(
-                f"at most {MOST_CLIENTS} throws at once in PyBullet, asked for {count}: use BulletPool"
-            )
-        while len(self._all) < count:
-            self._all.append(_Client(self.world, self._heavier))
-        self._clients = self._all[:count]
         self._set_conditions(conditions if conditions is not None else self.world.sample_conditions(count))
         if start is None:
             start = (torch.tensor(self.world.home).expand(count, n), torch.zeros(count, n))
-        q, qd = (x.detach().to("cpu", torch.float64).tolist() for x in start)
-        for client, position, velocity in zip(self._clients, q, qd, strict=True):
-            client.arm.reset(position, velocity)
-        return self.take_ball(targets)
-
-    def _set_conditions(self, conditions: Conditions | None) -> None:
-        self.conditions = conditions
-        if conditions is None:
-            return
-        here = self.conditions = conditions.to("cpu", torch.float64)
-        self.reference = Reference(self.world, "cpu", torch.float64, here)
-        self.flight = Flight(self.world, here, "cpu", torch.float64)
-        self._actuators, self._readings = Actuators(here), Readings(here)
-        for i, client in enumerate(self._clients):
-            client.become(here[i])
+        q, qd = (x.detach().to("cpu", torch.float64) for x in start)
+        return self._begin(q, qd, targets.detach().to("cpu", torch.float64))
 
     def observed(self) -> State:
         """The latest state as sensors show it, leading shape [N]: what a policy may see."""
@@ -105,16 +94,8 @@ class BulletWorld:
         Args:
             targets: m, [N, 3]; default: the same again.
         """
-        target = self.state.target if targets is None else targets.detach().to("cpu", torch.float64)
-        self._t = 0
-        self._clipped = torch.zeros(len(self._clients), dtype=torch.float64)
-        self._violations = torch.zeros_like(self._clipped)
-        tools = [client.arm.tool_motion() for client in self._clients]
-        for client, (position, velocity) in zip(self._clients, tools, strict=True):
-            client.ball.place(position, velocity)
-        held = torch.ones(len(tools), dtype=torch.bool)
-        self.state = self._seen(*_stack(tools), target, held, ~held)
-        return self.state
+        s = self.state
+        return self._begin(s.q, s.qd, s.target if targets is None else targets.detach().to(s.target))
 
     def step(self, action: Tensor) -> State:
         """Advance one control step.
@@ -129,21 +110,21 @@ class BulletWorld:
         if self.conditions is not None:
             action = self._actuators(action)
         held = s.held & (action[..., -1] <= 0)
-        flying = ~held & ~s.landed
-        velocities = self.reference.velocities(s.qd, self.reference.command(s.q, s.qd, action[..., :-1]))
-        self._release(s, flying & s.held)
-        clipped, balls = [], []
-        for client, plan, hold, fly in zip(
-            self._clients, velocities.tolist(), held.tolist(), flying.tolist(), strict=True
-        ):
-            clipped.append(client.advance(plan, fly))
-            balls.append(client.arm.tool_motion() if hold else client.ball.motion())
+        plan = self.reference.velocities(s.qd, self.reference.command(s.q, s.qd, action[..., :-1]))
+        q, qd, tool = self._move_arms(plan, held)
+        position, velocity, landed = self._move_balls(~held & ~s.landed)
         self._t += 1
-        position, velocity, landed = self._land(s, flying, *_stack(balls))
-        self._hold_balls(~flying | landed, position, velocity)
-        self.state = self._seen(position, velocity, s.target, held, landed)
-        self._clipped += torch.tensor(clipped)
-        self._violations += self.reference.violations(self.state.q, self.state.qd, s.qd)
+        self._violations += self.reference.violations(q, qd, s.qd)
+        self.state = State(
+            q=q,
+            qd=qd,
+            ball_position=torch.where(held[:, None], tool[0], position),
+            ball_velocity=torch.where(held[:, None], tool[1], velocity),
+            target=s.target,
+            held=held,
+            landed=s.landed | landed,
+            phase=torch.full_like(s.phase, min(self._t / self.world.horizon, 1.0)),
+        )
         return self.state
 
     def outcome(self) -> Outcome:
@@ -151,18 +132,10 @@ class BulletWorld:
         steps = max(self._t * self.world.settings.physics_steps, 1)
         return outcome_of(self.flight, self.state, self._violations.clone(), self._clipped / steps)
 
-    @property
-    def torque(self) -> Tensor:
-        """Joint torques of the last physics step, N m (N for sliding joints), [N, n]."""
-        return torch.tensor([client.arm.torque for client in self._clients], dtype=torch.float64)
-
     def close(self) -> None:
         """Give PyBullet's clients back."""
-        for client in self._all:
-            client.close()
-        if self._heavier is not None:
-            self._heavier.close()
-        self._all, self._clients, self._heavier = [], [], None
+        self._arm.close()
+        self._ball.close()
 
     def __enter__(self) -> BulletWorld:
         return self
@@ -170,89 +143,118 @@ class BulletWorld:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _seen(
-        self, position: Tensor, velocity: Tensor, target: Tensor, held: Tensor, landed: Tensor
-    ) -> State:
-        return State(
-            q=torch.tensor([client.arm.q for client in self._clients], dtype=torch.float64),
-            qd=torch.tensor([client.arm.qd for client in self._clients], dtype=torch.float64),
-            ball_position=position,
-            ball_velocity=velocity,
-            target=target,
-            held=held,
-            landed=landed,
-            phase=torch.full_like(position[:, 0], min(self._t / self.world.horizon, 1.0)),
+    def _set_conditions(self, conditions: Conditions | None) -> None:
+        self.conditions = conditions
+        if conditions is None:
+            return
+        here = self.conditions = conditions.to("cpu", torch.float64)
+        self.reference = Reference(self.world, "cpu", torch.float64, here)
+        self.flight = Flight(self.world, here, "cpu", torch.float64)
+        self._actuators, self._readings = Actuators(here), Readings(here)
+        locked = torch.from_numpy(self.world.locked)
+        self._effort = here.effort.masked_fill(locked, torch.inf)
+        self._loads = list(zip(here.gravity.tolist(), here.payload.tolist(), strict=True))
+        self._balls = list(
+            zip(here.gravity.tolist(), here.ball_mass.tolist(), here.drag.tolist(), strict=True)
         )
 
-    def _release(self, s: State, let_go: Tensor) -> None:
-        for i in let_go.nonzero().flatten().tolist():
-            self._clients[i].ball.place(s.ball_position[i].tolist(), s.ball_velocity[i].tolist())
+    def _take_arm(self, i: int) -> BulletArm:
+        """The arm, under the conditions of throw i."""
+        if self.conditions is not None:
+            self._arm.become(*self._loads[i])
+        return self._arm
 
-    def _land(
-        self, before: State, flying: Tensor, position: Tensor, velocity: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Ball positions, velocities and landed flags after a control step, given what PyBullet says.
+    def _begin(self, q: Tensor, qd: Tensor, targets: Tensor) -> State:
+        tools = []
+        for motion in zip(q.tolist(), qd.tolist(), strict=True):
+            self._arm.place(*motion)
+            tools.append(self._arm.tool_motion())
+        position, velocity = torch.tensor(tools, dtype=torch.float64).unbind(1)
+        self._t = 0
+        self._clipped, self._violations = torch.zeros(2, len(tools), dtype=torch.float64)
+        self.torque = torch.zeros_like(q)
+        held = torch.ones(len(tools), dtype=torch.bool)
+        self.state = State(q, qd, position, velocity, targets, held, ~held, torch.zeros_like(self._clipped))
+        return self.state
 
-        Whether and where within the step a ball came down is for `Flight` to say, from the step's beginning.
-        """
-        down = torch.zeros_like(flying)
-        if flying.any():
-            point, rest, down = self.flight.advance(before.ball_position, before.ball_velocity, before.target)
-            down = flying & down
-            position = torch.where(down[:, None], point, position)
-            velocity = torch.where(down[:, None], rest, velocity)
-        position = torch.where(before.landed[:, None], before.ball_position, position)
-        velocity = torch.where(before.landed[:, None], before.ball_velocity, velocity)
-        return position, velocity, before.landed | down
+    def _move_arms(self, plan: Tensor, held: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+        """Arms a control step later along velocities [N, S, n]: q, q̇, and the tool's motion where held."""
+        s, n = self.state, self.world.robot.n
+        torque, expected = self._foreseen(plan)
+        effort = self._effort.expand(len(plan), n)
+        free = (torque.abs() <= effort[:, None]).flatten(1).all(1)
+        motion = torch.zeros(len(plan), 2 * n + 6, dtype=torch.float64)
+        starts = list(zip(s.q.tolist(), s.qd.tolist(), held.tolist(), strict=True))
+        self.torque = torque[:, -1].clone()
+        self._push(free.nonzero().flatten(), starts, torque, motion)
+        as_asked = ((motion[:, : 2 * n] - expected).abs() <= AS_ASKED).all(1)
+        self._servo((~(free & as_asked)).nonzero().flatten(), starts, plan, effort, motion)
+        q, qd, position, velocity = motion.split((n, n, 3, 3), -1)
+        return q, qd, (position, velocity)
 
-    def _hold_balls(self, kept: Tensor, position: Tensor, velocity: Tensor) -> None:
-        """Put the balls that do not fly where they belong: into the hand, or at rest where they landed."""
-        for client, keep, at, speed in zip(
-            self._clients, kept.tolist(), position.tolist(), velocity.tolist(), strict=True
+    def _foreseen(self, plan: Tensor) -> tuple[Tensor, Tensor]:
+        """Torques that follow the plan, N m, [N, S, n], and the joint state [N, 2n] that they lead to."""
+        s, h = self.state, self.world.physics_dt
+        q = torch.cat((s.q[:, None], s.q[:, None] + h * plan.cumsum(1)), 1)
+        qd = torch.cat((s.qd[:, None], plan), 1)
+        motions = zip(q[:, :-1].tolist(), qd[:, :-1].tolist(), (qd.diff(dim=1) / h).tolist(), strict=True)
+        torques = [self._take_arm(i).torques(*motion) for i, motion in enumerate(motions)]
+        return torch.tensor(torques, dtype=torch.float64), torch.cat((q[:, -1], qd[:, -1]), -1)
+
+    def _push(self, rows: Tensor, starts: list[Start], torque: Tensor, motion: Tensor) -> None:
+        """Carry out the control step of some throws with prepared torques; fills their rows of `motion`."""
+        moved = []
+        for i, torques in zip(rows.tolist(), torque[rows].tolist(), strict=True):
+            arm = self._take_arm(i)
+            arm.place(*starts[i][:2])
+            arm.push(torques)
+            moved.append(_measured(arm, starts[i]))
+        motion[rows] = _rows(moved, motion)
+
+    def _servo(self, rows: Tensor, starts: list[Start], plan: Tensor, effort: Tensor, motion: Tensor) -> None:
+        """Carry out the control step of some throws by the servo; fills their rows of `motion`."""
+        moved = []
+        for i, velocities, limit in zip(
+            rows.tolist(), plan[rows].tolist(), effort[rows].tolist(), strict=True
         ):
-            if keep:
-                client.ball.place(at, speed)
+            arm = self._take_arm(i)
+            arm.place(*starts[i][:2])
+            clipped, torque = arm.servo(velocities, limit)
+            moved.append(_measured(arm, starts[i]))
+            self.torque[i] = torch.tensor(torque, dtype=torch.float64)
+            self._clipped[i] += clipped
+        motion[rows] = _rows(moved, motion)
+
+    def _move_balls(self, flying: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Balls a control step later: positions, velocities, and which of them have come down in it.
+
+        Whether and where within the step a ball comes down is for `Flight` to say; the others PyBullet moves.
+        """
+        s = self.state
+        if not flying.any():
+            return s.ball_position, s.ball_velocity, flying
+        point, rest, down = self.flight.advance(s.ball_position, s.ball_velocity, s.target)
+        down = flying & down
+        position = torch.where(down[:, None], point, s.ball_position)
+        velocity = torch.where(down[:, None], rest, s.ball_velocity)
+        rows = (flying & ~down).nonzero().flatten()
+        moved = []
+        begun = zip(s.ball_position[rows].tolist(), s.ball_velocity[rows].tolist(), strict=True)
+        for i, motion in zip(rows.tolist(), begun, strict=True):
+            if self.conditions is not None:
+                self._ball.become(*self._balls[i])
+            moved.append(self._ball.fly(*motion))
+        if moved:
+            position[rows], velocity[rows] = torch.tensor(moved, dtype=torch.float64).unbind(1)
+        return position, velocity, down
 
 
-class _Client:
-    """One PyBullet client: an arm and a ball under gravity."""
-
-    def __init__(self, world: World, heavier: HeavierArm | None) -> None:
-        self._id, self._heavier = pybullet.connect(pybullet.DIRECT), heavier
-        self._pull(ends(world.settings.gravity)[0])
-        pybullet.setTimeStep(world.physics_dt, physicsClientId=self._id)
-        self.arm = BulletArm(world, self._id, heavier)
-        self.ball = BulletBall(world, self._id)
-
-    def _pull(self, gravity: float) -> None:
-        self.gravity = gravity
-        pybullet.setGravity(0.0, 0.0, -gravity, physicsClientId=self._id)
-
-    def become(self, c: Conditions) -> None:
-        """Take on the conditions of one throw (no leading dimension)."""
-        self._pull(float(c.gravity))
-        self.ball.become(float(c.ball_mass), float(c.drag))
-        self.arm.limit_effort(c.effort.tolist())
-        self.arm.carry(float(c.payload))
-
-    def advance(self, velocities: Sequence[Sequence[float]], flying: bool) -> int:
-        """One control step along velocities [S][n]; in how many physics steps torque was clipped."""
-        if self._heavier is not None:
-            self._heavier.under(self.gravity)
-        arm, clipped, pushed = self.arm, 0, flying and self.ball.in_air
-        for velocity in velocities:
-            clipped += arm.servo(velocity)
-            if pushed:
-                self.ball.push()
-            pybullet.stepSimulation(physicsClientId=self._id)
-            arm.measure()
-        return clipped
-
-    def close(self) -> None:
-        pybullet.disconnect(self._id)
+def _measured(arm: BulletArm, start: Start) -> list[float]:
+    """Joint state, and the tool's motion if the ball is held: 2n + 6 numbers."""
+    q, qd = arm.measure()
+    position, velocity = arm.tool_motion() if start[2] else (ZERO, ZERO)
+    return [*q, *qd, *position, *velocity]
 
 
-def _stack(motions: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tuple[Tensor, Tensor]:
-    """Positions and velocities, each [N, 3]."""
-    positions, velocities = zip(*motions, strict=True)
-    return torch.tensor(positions, dtype=torch.float64), torch.tensor(velocities, dtype=torch.float64)
+def _rows(values: list[list[float]], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=like.dtype).reshape(-1, like.shape[-1])

@@ -32,7 +32,20 @@ def _silent() -> Iterator[None]:
 with _silent():
     import pybullet
 
-__all__ = ["load_urdf", "pybullet"]
+__all__ = ["connect", "load_urdf", "pybullet", "undamp"]
+
+
+def connect(gravity: float, time_step: float) -> int:
+    """A PyBullet client without a window: gravity in m/s², downwards; time step in s."""
+    client: int = pybullet.connect(pybullet.DIRECT)
+    pybullet.setGravity(0.0, 0.0, -gravity, physicsClientId=client)
+    pybullet.setTimeStep(time_step, physicsClientId=client)
+    return client
+
+
+def undamp(body: int, link: int, client: int) -> None:
+    """Bullet slows every link by 4 % a second unless told not to; this tells it."""
+    pybullet.changeDynamics(body, link, linearDamping=0.0, angularDamping=0.0, physicsClientId=client)
 
 
 def load_urdf(text: str, client: int, where: object, flags: int = 0) -> int:

@@ -3,40 +3,45 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
-import traceback
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from irl_ros.sim import rollout
-from irl_ros.sim.bullet_world import BulletWorld
+from irl_ros.sim.batch_world import BatchWorld
 from irl_ros.sim.conditions import Conditions
 from irl_ros.sim.disturbances import Readings
+from irl_ros.sim.pool_worker import ACTION, DONE, STEP, Fault, serve
+from irl_ros.sim.shared_batch import Layout, SharedBatch
 from irl_ros.sim.state import Outcome, State, Throws
 from irl_ros.sim.world import World
 
-AT_ONCE = 8  # throws a process holds in `throw`: 28 MB each, and more would be hardly faster
-Arrays = dict[str, np.ndarray]
+PATIENCE = 10.0
+"""How long a process may take to finish its step and end, s, before it is killed."""
 
 
 class BulletPool:
     """N throws in PyBullet, spread over processes and advanced together. Implements `Simulator`.
 
     The policy stays in this process and is asked once a step for all throws, so it may be any callable, on
-    any device, with any state of its own. The processes come from a fork server, which is safe beside the
-    threads of torch, CUDA and ROS; the first pool of a program takes about two seconds to start, later ones a
-    fraction.
+    any device, with any state of its own. Actions and states pass through shared memory, a step costs a
+    short message to and from each process. A throw is the same bit by bit in any number of processes.
+
+    The processes come from a fork server, which is safe beside the threads of torch, CUDA and ROS; the first
+    pool of a program takes about two seconds to start, later ones a fraction. They end with this process,
+    however it ends. Where one of them dies, the others are ended and the pool is closed.
 
     Args:
         world: what is simulated.
@@ -49,19 +54,20 @@ class BulletPool:
     ) -> None:
         self.world, self.dtype, self.device = world, dtype, torch.device("cpu")
         self.conditions: Conditions | None = None
+        self._shared = _shared_memory(world)
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload([__name__])
         self._pipes: list[Connection] = []
         self._processes: list[Any] = []
         for _ in range(processes or len(os.sched_getaffinity(0))):
             ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, world), daemon=True)
+            process = context.Process(target=serve, args=(theirs, world, self._shared), daemon=True)
             with _without_main():
                 process.start()
             theirs.close()
             self._pipes.append(ours)
             self._processes.append(process)
-        self._sizes = [0] * len(self._pipes)
+        self._busy: list[tuple[int, slice]] = []
 
     def throw(
         self,
@@ -70,18 +76,13 @@ class BulletPool:
         start: tuple[Tensor, Tensor] | None = None,
         conditions: Conditions | None = None,
     ) -> Throws:
-        """Whole throws at any number of targets, some at a time. As `rollout.throw`."""
-        size, parts = AT_ONCE * len(self._pipes), []
+        """Whole throws. As `rollout.throw`."""
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # more would only get in the processes' way: twice as slow on two cores
         try:
-            for i in range(0, targets.shape[0], size):
-                begin = None if start is None else (start[0][i : i + size], start[1][i : i + size])
-                drawn = None if conditions is None else conditions[i : i + size]
-                parts.append(rollout.throw(self, policy, targets[i : i + size], begin, drawn))
+            return rollout.throw(self, policy, targets, start, conditions)
         finally:
             torch.set_num_threads(threads)
-        return Throws.cat(parts)
 
     def reset(
         self,
@@ -90,23 +91,33 @@ class BulletPool:
         conditions: Conditions | None = None,
     ) -> State:
         """Begin N throws. As `BulletWorld.reset`."""
-        self.conditions = conditions
+        count = targets.shape[0]
+        # drawn here, by this process's generator: no matter how many processes there are
         if conditions is None:
-            self.conditions = self.world.sample_conditions(targets.shape[0])
-        self._readings = None if self.conditions is None else Readings(self.conditions)
+            conditions = self.world.sample_conditions(count)
+        self.conditions = conditions
+        self._readings = None if conditions is None else Readings(conditions)
         self._steps = 0
-        share, extra = divmod(targets.shape[0], len(self._pipes))
-        self._sizes = [share + (i < extra) for i in range(len(self._pipes))]
-        count, n = targets.shape[0], self.world.robot.n
-        if start is None:
-            start = (torch.as_tensor(self.world.home).expand(count, n), torch.zeros(count, n))
-        drawn = [] if self.conditions is None else [_numpy(self.conditions.packed())]
-        return self._state(self._call("reset", _numpy(targets), *map(_numpy, start), *drawn))
+        self._deal(count)
+        self._shared.resize(count)
+        targets = _own(targets)
+        if start is not None:
+            start = _own(start[0]), _own(start[1])
+        messages = []
+        for _, rows in self._busy:
+            begin = None if start is None else (start[0][rows], start[1][rows])
+            drawn = None if conditions is None else conditions[rows]
+            arguments = {"targets": targets[rows], "start": begin, "conditions": drawn}
+            messages.append(pickle.dumps(("reset", {"total": count, "rows": rows, **arguments})))
+        self._ask(messages)
+        return self._show()
 
     def step(self, action: Tensor) -> State:
         """Advance one control step. As `BulletWorld.step`."""
+        self._shared[ACTION].copy_(action.detach())
+        self._ask([STEP] * len(self._busy))
         self._steps += 1
-        return self._state(self._call("step", _numpy(action)))
+        return self._show()
 
     def observed(self) -> State:
         """The latest state as sensors show it. As `BulletWorld.observed`."""
@@ -114,15 +125,21 @@ class BulletPool:
 
     def outcome(self) -> Outcome:
         """What came of the throws so far."""
-        return Outcome(**self._call("outcome")).to(dtype=self.dtype)
+        answers = self._ask([pickle.dumps(("outcome", {}))] * len(self._busy))
+        outcomes = [Outcome(**{k: torch.from_numpy(x) for k, x in answer.items()}) for answer in answers]
+        return Outcome.cat(outcomes).to(dtype=self.dtype)
 
     def close(self) -> None:
         """End the processes."""
         for pipe in self._pipes:
             pipe.close()
         for process in self._processes:
-            process.join()
-        self._pipes, self._processes = [], []
+            process.join(PATIENCE)
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+        self._pipes, self._processes, self._busy = [], [], []
+        self._shared.close()
 
     def __enter__(self) -> BulletPool:
         return self
@@ -130,25 +147,52 @@ class BulletPool:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _state(self, values: dict[str, Tensor]) -> State:
-        self.state = State(**values).to(dtype=self.dtype)
+    def _deal(self, count: int) -> None:
+        """Give every process its rows, as equally many as can be."""
+        if not self._pipes:
+            raise RuntimeError("the simulation processes have ended: make a new BulletPool")
+        share, extra = divmod(count, len(self._pipes))
+        ends = [0]
+        for i in range(len(self._pipes)):
+            ends.append(ends[-1] + share + (i < extra))
+        dealt = [(i, slice(a, b)) for i, (a, b) in enumerate(itertools.pairwise(ends))]
+        self._busy = [(i, rows) for i, rows in dealt if rows.start < rows.stop]
+
+    def _show(self) -> State:
+        """A copy of what the processes have written."""
+        shared = State(**{field.name: self._shared[field.name] for field in fields(State)})
+        self.state = shared.map(lambda x: x.to(self.dtype if x.is_floating_point() else x.dtype, copy=True))
         return self.state
 
-    def _call(self, verb: str, *arrays: np.ndarray) -> dict[str, Tensor]:
-        """Give every process its rows of `arrays`, then gather the rows they answer."""
-        busy = [(pipe, size) for pipe, size in zip(self._pipes, self._sizes) if size]
-        row = 0
+    def _ask(self, messages: list[bytes]) -> list[Any]:
+        """Send every busy process its message and gather their answers; None where there is but `DONE`."""
+        if not self._busy:
+            raise RuntimeError("no throws have begun in this BulletPool: reset comes first")
+        answers = []
         try:
-            for pipe, size in busy:
-                pipe.send((verb, [array[row : row + size] for array in arrays]))
-                row += size
-            answers = [pipe.recv() for pipe, _ in busy]
+            for (i, _), message in zip(self._busy, messages, strict=True):
+                self._pipes[i].send_bytes(message)
+            for i, _ in self._busy:
+                answers.append(self._pipes[i].recv_bytes())
         except (EOFError, ConnectionError):
-            raise RuntimeError("a simulation process has died (out of memory?)") from None
-        for answer in answers:
-            if isinstance(answer, str):
-                raise RuntimeError(f"a simulation process failed:\n{answer}")
-        return {k: torch.from_numpy(np.concatenate([a[k] for a in answers])) for k in answers[0]}
+            self._tell_of_death(i)
+        told = [None if answer == DONE else pickle.loads(answer) for answer in answers]
+        for fault in told:
+            if isinstance(fault, Fault):
+                raise fault.error from RuntimeError(fault.traceback)
+        return told
+
+    def _tell_of_death(self, i: int) -> NoReturn:
+        process, count = self._processes[i], len(self._processes)
+        process.join(PATIENCE)
+        code = process.exitcode
+        self.close()
+        if code is not None and code < 0:
+            reason = f"killed by {signal.Signals(-code).name}"
+            reason += " (out of memory?)" if -code == signal.SIGKILL else ""
+        else:
+            reason = f"ended with exit code {code}"
+        raise RuntimeError(f"simulation process {i + 1} of {count} has died: {reason}") from None
 
 
 @contextlib.contextmanager
@@ -165,31 +209,16 @@ def _without_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _serve(pipe: Connection, world: World) -> None:
-    """What a process of the pool does until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, whose end closes the pipe
-    torch.set_num_threads(1)  # the cores are taken by the processes
-    simulator = BulletWorld(world)
-    with contextlib.suppress(EOFError, ConnectionError):
-        while True:
-            verb, arrays = pipe.recv()
-            try:
-                answer: Arrays | str = _do(simulator, verb, [torch.from_numpy(a) for a in arrays])
-            except Exception:
-                answer = traceback.format_exc()
-            pipe.send(answer)
+def _shared_memory(world: World) -> SharedBatch:
+    """What passes at every step: an action, and a State as BulletWorld has it."""
+    state = BatchWorld(world, dtype=torch.float64).reset(torch.zeros(1, 3))
+    layout: Layout = {ACTION: (torch.float64, (world.action_dim,))}
+    for field in fields(State):
+        shown = getattr(state, field.name)
+        layout[field.name] = (shown.dtype, tuple(shown.shape[1:]))
+    return SharedBatch(layout)
 
 
-def _do(simulator: BulletWorld, verb: str, rows: list[Tensor]) -> Arrays:
-    if verb == "reset":
-        drawn = Conditions.unpack(rows[3], simulator.world.robot.n) if len(rows) > 3 else None
-        result: State | Outcome = simulator.reset(rows[0], (rows[1], rows[2]), drawn)
-    elif verb == "step":
-        result = simulator.step(rows[0])
-    else:
-        result = simulator.outcome()
-    return {field.name: getattr(result, field.name).numpy() for field in fields(result)}
-
-
-def _numpy(x: Tensor) -> np.ndarray:
-    return x.detach().to("cpu", torch.float64).numpy()
+def _own(x: Tensor) -> Tensor:
+    """On the CPU, in double precision."""
+    return x.detach().to("cpu", torch.float64)

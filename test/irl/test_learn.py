@@ -16,7 +16,7 @@ from irl_ros.demos.demonstrations import load_demonstrations
 from irl_ros.demos.throws_bag import write_throws
 from irl_ros.errors import InputError
 from irl_ros.irl.learn import LearnSettings, learn
-from irl_ros.irl.run_directory import read_metrics
+from irl_ros.irl.run_directory import RunDirectory, read_metrics
 from irl_ros.irl.transfer import TransferSettings
 from irl_ros.rewards.reward import load_reward
 from irl_ros.rl.policy import load_policy
@@ -106,6 +106,9 @@ def test_it_learns_in_pybullet_too(
     short = ("airl.iterations=1", "airl.ppo.episodes=4", "airl.sampler_episodes=2", "polish.iterations=0")
     run = learn([bags], tmp_path / "run", sim="pybullet", overrides=[*quick, *short])
     assert len(read_metrics(run)) == 1
+    settings = RunDirectory(run).description()["settings"]
+    assert settings["polish"]["ppo"]["minibatches"] == 4  # PyBullet's default
+    assert settings["airl"]["ppo"]["episodes"] == 4  # unless the user says otherwise
     load_policy(run)
 
 

@@ -48,6 +48,38 @@ def test_resuming_equals_never_stopping(
     assert_same(run, uninterrupted)
 
 
+IN_PYBULLET = (
+    "airl.iterations=3",
+    "airl.ppo.episodes=4",
+    "airl.sampler_episodes=2",
+    "polish.iterations=1",
+    "polish.ppo.episodes=4",
+)
+"""On top of `quick`: four rounds, checkpoints after rounds 2, 3 and 4, few throws."""
+
+
+def test_resuming_in_pybullet_equals_never_stopping(
+    bags: Path,
+    quick: tuple[str, ...],
+    tmp_path: Path,
+    interrupt_after: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And so does running again, on another number of cores."""
+    monkeypatch.setattr("irl_ros.rl.throw_task.PRACTICE_THROWS", 6)
+
+    def run(name: str, resume: bool = False) -> Path:
+        paths = [] if resume else [bags]
+        return learn(paths, tmp_path / name, sim="pybullet", overrides=[*quick, *IN_PYBULLET], resume=resume)
+
+    whole = run("whole")
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2})
+    interrupt_after(3)
+    with pytest.raises(KeyboardInterrupt):
+        run("stopped")
+    assert_same(run("stopped", resume=True), whole)
+
+
 KILLED_AFTER_FIVE = """
 import os, signal, sys, torch
 from irl_ros.irl.learn import learn

@@ -30,26 +30,24 @@ class Truth:
     """The arm in PyBullet, carrying PAYLOAD."""
 
     def __init__(self, robot: Robot) -> None:
-        self.client = pybullet.connect(pybullet.DIRECT)
         world = load_world({"robot": str(ODD / "odd.yaml") if robot.name == "odd" else robot.name})
         arm = dataclasses.replace(world.settings.arm, payload=PAYLOAD)
         world = dataclasses.replace(world, settings=dataclasses.replace(world.settings, arm=arm))
-        pybullet.setGravity(0, 0, -9.81, physicsClientId=self.client)
-        self.arm = BulletArm(world, self.client)
+        self.arm = BulletArm(world)
 
     def torque(self, q: np.ndarray, qd: np.ndarray, qdd: np.ndarray) -> np.ndarray:
-        lists = (x.tolist() for x in (q, qd, qdd))
-        return np.array(pybullet.calculateInverseDynamics(self.arm.body, *lists, physicsClientId=self.client))
+        return np.array(self.arm.torques(*([x.tolist()] for x in (q, qd, qdd)))[0])
 
     def mass(self, q: np.ndarray) -> np.ndarray:
-        return np.array(pybullet.calculateMassMatrix(self.arm.body, q.tolist(), physicsClientId=self.client))
+        arm = self.arm
+        return np.array(pybullet.calculateMassMatrix(arm.body, q.tolist(), physicsClientId=arm.client))
 
 
 @pytest.fixture
 def truth(robot: Robot) -> Iterator[Truth]:
     truth = Truth(robot)
     yield truth
-    pybullet.disconnect(truth.client)
+    truth.arm.close()
 
 
 def motions(robot: Robot, count: int) -> list[np.ndarray]:

@@ -47,7 +47,7 @@ def test_the_folded_arm_weighs_what_the_urdf_does(name: str, client: int) -> Non
     robot = load_robot(name)
     robot = replace(robot, settings=replace(robot.settings, inertials={}))
     world = replace(load_world({"robot": name}), robot=robot)
-    arm = BulletArm(world, client)
+    arm = BulletArm(world)
     body, columns, count = full_robot(robot, client)
     rng = np.random.default_rng(2)
     for _ in range(30):
@@ -58,24 +58,16 @@ def test_the_folded_arm_weighs_what_the_urdf_does(name: str, client: int) -> Non
             rng.uniform(-9, 9, 7),
         )
         torque = pybullet.calculateInverseDynamics(body, *motion.tolist(), physicsClientId=client)
-        folded = pybullet.calculateInverseDynamics(
-            arm.body, *motion[:, columns].tolist(), physicsClientId=client
-        )
-        np.testing.assert_allclose(folded, np.array(torque)[columns], atol=1e-9)
+        folded = arm.torques(*motion[:, None, columns].tolist())
+        np.testing.assert_allclose(folded[0], np.array(torque)[columns], atol=1e-9)
+    arm.close()
 
 
-def test_payload_costs_its_weight_times_its_lever(client: int) -> None:
+def test_payload_costs_its_weight_times_its_lever() -> None:
     bare = load_world({"robot": "iiwa"})
     loaded = load_world({"robot": "iiwa", "arm": {"payload": 3.0}})
     q, still = bare.home.tolist(), [0.0] * 7
-    torques = [
-        np.array(
-            pybullet.calculateInverseDynamics(
-                BulletArm(w, client).body, q, still, still, physicsClientId=client
-            )
-        )
-        for w in (bare, loaded)
-    ]
+    torques = [np.array(BulletArm(w).torques([q], [still], [still])[0]) for w in (bare, loaded)]
     lever = bare.robot.kinematics(dtype=torch.float64).jacobian(torch.tensor(q, dtype=torch.float64))[2]
     np.testing.assert_allclose(torques[1] - torques[0], 3.0 * 9.81 * lever, atol=1e-9)
 
@@ -197,6 +189,30 @@ def test_the_ball_does_not_touch_the_arm() -> None:
     torch.testing.assert_close(state.ball_position, expected, rtol=0, atol=1e-12)
 
 
-def test_too_many_throws_at_once_are_refused() -> None:
-    with BulletWorld(load_world("default")) as simulator, pytest.raises(ValueError, match="use BulletPool"):
-        simulator.reset(torch.zeros(2000, 3))
+def test_prepared_torques_bring_the_arm_where_measuring_at_every_step_does(open_loop, monkeypatch) -> None:
+    """Both ways to carry out a control step agree to rounding, and a clipped one is never prepared."""
+    world = with_effort(load_world({"horizon": 25}), 0.3)
+    actions, targets = open_loop.smooth_and_white(world, 6), world.sample_targets(6)
+    with BulletWorld(world) as simulator:
+        mixed = open_loop.throw(simulator, actions, targets)
+        monkeypatch.setattr("irl_ros.sim.bullet_world.AS_ASKED", -1.0)  # nothing is as asked
+        measured = open_loop.throw(simulator, actions, targets)
+    share = mixed.outcome.torque_saturation
+    assert ((share > 0) & (share < 1)).any()
+    assert torch.equal(share, measured.outcome.torque_saturation)
+    for field in ("q", "qd", "ball_position", "ball_velocity"):
+        one, other = getattr(mixed.states, field), getattr(measured.states, field)
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-11, msg=lambda m, f=field: f"{f}: {m}")
+
+
+def test_an_arm_that_meets_its_hard_stop_is_servoed_on_from_there() -> None:
+    world = load_world("default")
+    q, qd = torch.tensor(world.home)[None], torch.zeros(1, 7, dtype=torch.float64)
+    q[0, 0] = world.robot.upper[0] - 0.01
+    qd[0, 0] = world.robot.velocity[0]  # too fast to brake
+    with BulletWorld(world) as simulator:
+        simulator.reset(torch.zeros(1, 3), (q, qd))
+        for _ in range(5):
+            state = simulator.step(torch.tensor([[0.0] * 7 + [-1.0]]))
+            assert state.q[0, 0] < world.robot.upper[0] + 0.02
+    assert state.qd[0, 0].abs() < 0.5
