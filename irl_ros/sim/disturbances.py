@@ -17,6 +17,8 @@ from irl_ros.sim.state import State
 
 HAND, EYE = 0, 1
 """Kinds of noise, so that a throw's commands and readings are not disturbed alike."""
+MOST_CHANNELS = 64
+"""Of one kind of noise in one step."""
 READ = ("q", "qd", "ball_position", "ball_velocity")
 """Fields of a State that sensors read, each with a Conditions field `sensor_<name>`."""
 
@@ -98,9 +100,6 @@ def normal(seed: Tensor, step: int, kind: int, count: int) -> Tensor:
     uniform = ((bits >> 11) & (2**53 - 1)).double().add(0.5) * 2.0**-53
     radius = (-2.0 * uniform[0].log()).sqrt()
     return radius * (2.0 * math.pi * uniform[1]).cos()
-
-
-MOST_CHANNELS = 64
 
 
 def _scrambled(x: Tensor) -> Tensor:
