@@ -37,7 +37,7 @@ def evaluate(
         world: name or YAML of another world of the same robot; default: the policy's own.
         throws: how many.
         seed: of the targets. They are drawn apart from all that training draws, whatever its seed was.
-        sim: "pybullet" or "batch" (quicker, without torque).
+        sim: "pybullet" or "batch" (quicker).
 
     Returns:
         The figures of `figures_of`, and world, sim, seed, policy_sha256; where the world draws anything anew
@@ -132,8 +132,7 @@ def figures_of(outcome: Outcome) -> dict[str, Any]:
     is one); `hit_10cm_ci95` (Wilson); `median_error_m`, `p95_error_m` (horizontal distance from the target; a
     ball that did not land is infinitely far away, and a quantile that falls on one is None); `released`
     (share); `limit_violations` (control steps outside position, velocity or acceleration limits, all throws
-    together); `torque_saturation` (share of physics steps with a clipped torque; None in the batched world,
-    which computes no torque).
+    together); `torque_saturation` (share of physics steps with a clipped torque; None where none was computed).
     """
     error = outcome.error.cpu()
     hits = int(outcome.hits(0.10).sum())

@@ -7,12 +7,13 @@ is built, so what is left to compute is a third of what matrices would do.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-Number: TypeAlias = Tensor | float
+Number: TypeAlias = Any
+"""A float, a tensor of any shape, or what stands for one while formulas are recorded (`sim.recorded`)."""
 Vector: TypeAlias = Sequence[Number]
 """Three numbers."""
 Matrix: TypeAlias = Sequence[Sequence[Number]]

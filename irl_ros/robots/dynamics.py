@@ -32,11 +32,8 @@ from irl_ros.robots.components import (
     transposed,
 )
 from irl_ros.robots.inertia import Inertia, arm_inertias
-from irl_ros.robots.kinematics import fold_chain
+from irl_ros.robots.kinematics import Turn, fold_chain, snapped, turned
 from irl_ros.robots.robot import Robot
-
-Turn = tuple[Number, Number] | None
-"""Sine and cosine of a joint's angle; None for a joint that slides."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Dynamics:
 
     def __init__(self, robot: Robot) -> None:
         chain = fold_chain(robot.chain, robot.settings.tool_offset)
-        self.n, self.tool = robot.n, _snapped(chain.tool)
+        self.n, self.tool = robot.n, snapped(chain.tool)
         pseudo = [_pseudo(b, a) for b, a in zip(arm_inertias(robot), chain.alignments, strict=True)]
         for i in reversed(range(self.n)):
             moved = _on_axis(pseudo[i], chain.prismatic[i])
@@ -81,7 +78,7 @@ class Dynamics:
                 pose[:3, :3], pose[:3, 3] = chain.rotations[i], chain.translations[i]
                 pseudo[i - 1] = pseudo[i - 1] + pose @ moved @ pose.T
         self.links = [
-            Link(slides, _snapped(r), _snapped(t), _snapped(j))
+            Link(slides, snapped(r), snapped(t), snapped(j))
             for slides, r, t, j in zip(chain.prismatic, chain.rotations, chain.translations, pseudo)
         ]
 
@@ -175,7 +172,7 @@ class Dynamics:
     def turns(self, q: Sequence[Number]) -> list[Turn]:
         """Sine and cosine of each turning joint."""
         return [
-            None if link.slides else (torch.sin(x), torch.cos(x))  # type: ignore[arg-type]
+            None if link.slides else (torch.sin(x), torch.cos(x))
             for link, x in zip(self.links, q, strict=True)
         ]
 
@@ -242,14 +239,6 @@ def _inwards(link: Link, turn: Turn, v: Vector) -> list[Number]:
     return [plus(times(cos, x), times(sin, y)), minus(times(cos, y), times(sin, x)), z]
 
 
-def turned(turn: Turn, v: Vector) -> list[Number]:
-    """A vector turned about z by the joint's angle."""
-    if turn is None:
-        return list(v)
-    sin, cos = turn
-    return [minus(times(cos, v[0]), times(sin, v[1])), plus(times(sin, v[0]), times(cos, v[1])), v[2]]
-
-
 def _outwards(
     link: Link, turn: Turn, q: Number, force: Vector, moment: Vector
 ) -> tuple[list[Number], list[Number]]:
@@ -293,10 +282,3 @@ def _on_axis(pseudo: np.ndarray, slides: bool) -> np.ndarray:
     else:
         part[2:, 2:] = pseudo[2:, 2:]
     return part
-
-
-def _snapped(constants: np.ndarray) -> list:
-    """Nested lists of floats, with what is a rounding error away from 0 or ±1 there."""
-    whole = np.round(constants)
-    near = (np.abs(constants - whole) < 1e-10) & (np.abs(whole) <= 1.0)
-    return np.where(near, whole + 0.0, constants).tolist()

@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from irl_ros.robots.components import Number, Vector, add, apply, minus, plus, stacked, times
 from irl_ros.robots.urdf import MOVING, Joint
+
+Turn: TypeAlias = tuple[Number, Number] | None
+"""Sine and cosine of a joint's angle; None for a joint that slides."""
+
+
+class Constants(NamedTuple):
+    """A FoldedChain's numbers as nested lists of floats."""
+
+    rotations: list[list[list[float]]]
+    translations: list[list[float]]
+    tool: list[float]
+
+
+def snapped(constants: np.ndarray) -> list:
+    """Nested lists of floats, with what is a rounding error away from 0 or ±1 there."""
+    whole = np.round(constants)
+    near = (np.abs(constants - whole) < 1e-10) & (np.abs(whole) <= 1.0)
+    result: list = np.where(near, whole + 0.0, constants).tolist()
+    return result
 
 
 @dataclass(frozen=True)
@@ -29,6 +50,12 @@ class FoldedChain:
     alignments: list[np.ndarray]
     prismatic: list[bool]
     tool: np.ndarray
+
+    def snapped(self) -> Constants:
+        """As floats, where what is a rounding error away from 0 or ±1 is that."""
+        return Constants(
+            [snapped(r) for r in self.rotations], [snapped(t) for t in self.translations], snapped(self.tool)
+        )
 
 
 def fold_chain(chain: Sequence[Joint], tool_offset: Sequence[float]) -> FoldedChain:
@@ -70,32 +97,34 @@ class Kinematics:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         folded = fold_chain(chain, tool_offset)
-        self.prismatic = folded.prismatic
+        self.prismatic, self.constants = folded.prismatic, folded.snapped()
         self.n = len(self.prismatic)
         self._rotations = torch.as_tensor(np.stack(folded.rotations), device=device, dtype=dtype)
         self._translations = torch.as_tensor(np.stack(folded.translations), device=device, dtype=dtype)
         self._tool = torch.as_tensor(folded.tool, device=device, dtype=dtype)
 
     def tool_motion(self, q: Tensor, qd: Tensor) -> tuple[Tensor, Tensor]:
-        """Position (m) and velocity (m/s) of the tool point, each [..., 3], for q, qd of shape [..., n].
+        """Position (m) and velocity (m/s) of the tool point, each [..., 3], for q, qd of shape [..., n]."""
+        position, velocity = self.tool_motion_of(q.unbind(-1), qd.unbind(-1))
+        return stacked(position, q), stacked(velocity, q)
+
+    def tool_motion_of(self, q: Sequence[Number], qd: Sequence[Number]) -> tuple[list[Number], list[Number]]:
+        """As `tool_motion`, of one number or tensor for each joint; three for each result.
 
         Goes from the tool inwards and carries two vectors instead of matrices, which makes it the cheapest
         thing a world does.
         """
-        p, v = self._tool.expand(*q.shape[:-1], 3), torch.zeros_like(q[..., :3])
-        sin, cos = torch.sin(q), torch.cos(q)
+        p: list[Number] = list(self.constants.tool)
+        v: list[Number] = [0.0, 0.0, 0.0]
         for i in reversed(range(self.n)):
             if self.prismatic[i]:
-                p = p + _along_z(q[..., i])
-                v = v + _along_z(qd[..., i])
+                p, v = add(p, (0.0, 0.0, q[i])), add(v, (0.0, 0.0, qd[i]))
             else:
-                x, y, z = _turn(p, sin[..., i], cos[..., i])
-                vx, vy, vz = _turn(v, sin[..., i], cos[..., i])
-                w = qd[..., i]
-                p = torch.stack((x, y, z), -1)
-                v = torch.stack((vx - w * y, vy + w * x, vz), -1)
-            p = p @ self._rotations[i].T + self._translations[i]
-            v = v @ self._rotations[i].T
+                turn = torch.sin(q[i]), torch.cos(q[i])
+                p, v = turned(turn, p), turned(turn, v)
+                v = add(v, (times(-p[1], qd[i]), times(p[0], qd[i]), 0.0))
+            rotation = self.constants.rotations[i]
+            p, v = add(apply(rotation, p), self.constants.translations[i]), apply(rotation, v)
         return p, v
 
     def tool_position(self, q: Tensor) -> Tensor:
@@ -131,13 +160,12 @@ class Kinematics:
         return torch.cat((linear, angular), -1).transpose(-1, -2)
 
 
-def _turn(p: Tensor, sin: Tensor, cos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    x, y, z = p.unbind(-1)
-    return cos * x - sin * y, sin * x + cos * y, z
-
-
-def _along_z(d: Tensor) -> Tensor:
-    return torch.stack((torch.zeros_like(d), torch.zeros_like(d), d), -1)
+def turned(turn: Turn, v: Vector) -> list[Number]:
+    """A vector turned about z by a joint's angle."""
+    if turn is None:
+        return list(v)
+    sin, cos = turn
+    return [minus(times(cos, v[0]), times(sin, v[1])), plus(times(sin, v[0]), times(cos, v[1])), v[2]]
 
 
 def _about_z(angle: Tensor) -> Tensor:

@@ -1,35 +1,46 @@
-"""BatchWorld: N throws at once in torch, on the CPU or a GPU. Follows the reference motion exactly."""
+"""BatchWorld: N throws at once in torch and compiled code, on the CPU or a GPU."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from irl_ros.sim.arm_response import ArmResponse
 from irl_ros.sim.conditions import Conditions
 from irl_ros.sim.disturbances import Actuators, Readings
-from irl_ros.sim.reference import Flight, Reference
+from irl_ros.sim.reference import Flight
 from irl_ros.sim.state import Outcome, State
 from irl_ros.sim.world import World
 
 
 class BatchWorld:
-    """N independent throws advanced together; the arm responds ideally (`Reference`).
-
-    Implements `Simulator`: `reset`, `step`, `outcome`. Torque is not computed here, so `torque_saturation` is
-    NaN; confirm a policy in BulletWorld.
+    """N independent throws advanced together, by the rules of BulletWorld. Implements `Simulator`.
 
     Args:
         world: what is simulated.
         device: where the tensors live.
         dtype: float32 for learning, float64 for comparisons.
+        ideal: give the arm boundless torque. It then follows the `Reference`, and `torque_saturation` is NaN.
+        compiled: let machine code move the arm, where a compiler is found; it is kept on disk
+            (`compiler.cache_directory`). The same throws repeat bit by bit with it or without it, but from
+            one to the other only to rounding.
+
+    Attributes:
+        arm: how the arm answers.
+        state: the latest State, leading shape [N].
     """
 
     def __init__(
-        self, world: World, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+        self,
+        world: World,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        ideal: bool = False,
+        compiled: bool = True,
     ) -> None:
         self.world, self.device, self.dtype = world, torch.device(device), dtype
-        self.kinematics = world.robot.kinematics(device, dtype)
-        self.reference = Reference(world, device, dtype)
+        self.arm = ArmResponse(world, self.device, dtype, ideal, compiled)
+        self.kinematics = self.arm.kinematics
         self.flight = Flight(world)
         self.conditions: Conditions | None = None
         self._home = torch.as_tensor(world.home, device=device, dtype=dtype)
@@ -64,15 +75,19 @@ class BatchWorld:
         yes = torch.ones(count, dtype=torch.bool, device=self.device)
         self._t = 0
         self._violations = torch.zeros(count, device=self.device, dtype=self.dtype)
+        self._clipped = torch.zeros_like(self._violations)
         self.state = State(q, qd, position, velocity, targets, yes, ~yes, torch.zeros_like(self._violations))
         return self.state
 
     def _set_conditions(self, conditions: Conditions | None) -> None:
-        self.conditions = conditions
+        drawn_before, self.conditions = self.conditions, conditions
         if conditions is None:
+            if drawn_before is not None:
+                self.arm.begin(None)
+                self.flight = Flight(self.world)
             return
         here = self.conditions = conditions.to(self.device)
-        self.reference = Reference(self.world, self.device, self.dtype, here)
+        self.arm.begin(here)
         self.flight = Flight(self.world, here, self.device, self.dtype)
         self._actuators, self._readings = Actuators(here), Readings(here)
 
@@ -93,18 +108,18 @@ class BatchWorld:
         if self.conditions is not None:
             action = self._actuators(action)
         held = s.held & (action[..., -1] <= 0)
-        q, qd = self.reference.advance(s.q, s.qd, action[..., :-1])
-        tool, tool_velocity = self.kinematics.tool_motion(q, qd)
+        arm = self.arm.advance(s.q, s.qd, action[..., :-1])
         position, velocity, landed = self.flight.advance(s.ball_position, s.ball_velocity, s.target)
         position = torch.where(s.landed[..., None], s.ball_position, position)
         velocity = torch.where(s.landed[..., None], s.ball_velocity, velocity)
-        self._violations = self._violations + self.reference.violations(q, qd, s.qd)
+        self._violations = self._violations + arm.violated
+        self._clipped = self._clipped + arm.clipped
         self._t += 1
         self.state = State(
-            q=q,
-            qd=qd,
-            ball_position=torch.where(held[..., None], tool, position),
-            ball_velocity=torch.where(held[..., None], tool_velocity, velocity),
+            q=arm.q,
+            qd=arm.qd,
+            ball_position=torch.where(held[..., None], arm.tool, position),
+            ball_velocity=torch.where(held[..., None], arm.tool_velocity, velocity),
             target=s.target,
             held=held,
             landed=s.landed | (landed & ~held),
@@ -114,8 +129,8 @@ class BatchWorld:
 
     def outcome(self) -> Outcome:
         """What came of the throws so far."""
-        unknown = torch.full_like(self._violations, float("nan"))
-        return outcome_of(self.flight, self.state, self._violations, unknown)
+        steps = max(self._t * self.world.settings.physics_steps, 1)
+        return outcome_of(self.flight, self.state, self._violations, self._clipped / steps)
 
 
 def outcome_of(flight: Flight, state: State, limit_violations: Tensor, torque_saturation: Tensor) -> Outcome:

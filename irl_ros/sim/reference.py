@@ -7,6 +7,7 @@ limits.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,9 @@ import torch
 from torch import Tensor
 
 from irl_ros.sim.conditions import Conditions, drag_per_squared_speed
+from irl_ros.sim.joint_limits import TOLERANCE, JointLimits
 from irl_ros.sim.world import World
 
-TOLERANCE = (
-    1e-3  # of limit violations: absolute in SI units, on top of the same share of velocity and acceleration
-)
 ON_PLANE = 1e-3
 """How far from z = target height a ball rests that has come down there, m."""
 LONG_STEPS = 4
@@ -36,8 +35,7 @@ class Reference:
         conditions: velocity and acceleration limits that N throws drew; default: the world's.
 
     Attributes:
-        full: joint velocities that an action of 1 asks for, rad/s, [n].
-        velocity, acceleration: limits, rad/s and rad/s², [n] or [N, n].
+        limits: of the joints, [n]; velocity and acceleration [N, n] where they are drawn.
     """
 
     def __init__(
@@ -51,50 +49,32 @@ class Reference:
             return torch.as_tensor(x, device=device, dtype=dtype)
 
         drawn: World | Conditions = world if conditions is None else conditions
-        self.full = constant(world.velocity)
-        self.velocity, self.acceleration = constant(drawn.velocity), constant(drawn.acceleration)
-        self.lower, self.upper = constant(world.robot.lower), constant(world.robot.upper)
-        self.dt, self.h, self.steps = world.dt, world.physics_dt, world.settings.physics_steps
+        self.limits = JointLimits(
+            full=constant(world.velocity),
+            velocity=constant(drawn.velocity),
+            acceleration=constant(drawn.acceleration),
+            lower=constant(world.robot.lower),
+            upper=constant(world.robot.upper),
+            period=world.dt,
+        )
+        self.h, self.steps = world.physics_dt, world.settings.physics_steps
         self._ramp = torch.arange(1, self.steps + 1, device=device, dtype=dtype)[:, None] * self.h
 
     def command(self, q: Tensor, qd: Tensor, action: Tensor) -> Tensor:
-        """Velocity command, rad/s [N, n], for an action in [-1, 1]: scaled, kept within braking distance.
-
-        After one control period towards the command and full braking from there the joint is still inside its
-        limit. From any state that can be braked in time, this keeps every later state so.
-        """
-        wanted = action.clamp(-1.0, 1.0) * self.full
-        wanted = torch.minimum(torch.maximum(wanted, -self.velocity), self.velocity)
-        up = self._fastest(self.upper - q, qd)
-        down = self._fastest(q - self.lower, -qd)
-        return torch.minimum(torch.maximum(wanted, -down), up)
-
-    def _fastest(self, room: Tensor, v: Tensor) -> Tensor:
-        """Largest command towards a limit `room` rad away while moving towards it at v rad/s.
-
-        A command c above v takes at most c T of the room, then c² / 2a to brake: c T + c² / 2a ≤ room. One
-        below v is reached on a ramp that takes (v² - c²) / 2a + c (T - (v - c) / a), more than c T. Where not
-        even braking helps, the result asks for more deceleration than the arm has, and the ramp gives all
-        there is.
-        """
-        a, step = self.acceleration, self.acceleration * self.dt
-        faster = (step * step + 2 * a * room.clamp_min(0.0)).sqrt() - step
-        slack = step - v
-        slower = 0.5 * ((slack * slack + 4 * a * room - 2 * v * v).clamp_min(0.0).sqrt() - slack)
-        return torch.where(v <= faster, faster, slower)
+        """Velocity command, rad/s [N, n], for an action in [-1, 1]. See `JointLimits.command`."""
+        return self.limits.command(q, qd, action)
 
     def velocities(self, qd: Tensor, command: Tensor) -> Tensor:
         """Reference velocity after each physics step, rad/s [N, S, n]: a ramp at the acceleration limit."""
-        reach = self.acceleration[..., None, :] * self._ramp
-        change = (command - qd)[..., None, :]
-        return qd[..., None, :] + torch.minimum(torch.maximum(change, -reach), reach)
+        slope = dataclasses.replace(self.limits, acceleration=self.limits.acceleration[..., None, :])
+        return slope.ramp(qd[..., None, :], command[..., None, :], self._ramp)
 
     def advance(self, q: Tensor, qd: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
         """Joint positions and velocities after one control step (semi-implicit Euler at the physics step)."""
         velocities = self.velocities(qd, self.command(q, qd, action))
         moved = q + self.h * velocities.sum(-2)
         # only a start that is too fast to brake gets here beyond a limit; it meets the joint's hard stop
-        inside = torch.minimum(torch.maximum(moved, self.lower), self.upper)
+        inside = torch.minimum(torch.maximum(moved, self.limits.lower), self.limits.upper)
         return inside, torch.where(inside == moved, velocities[..., -1, :], torch.zeros_like(qd))
 
     def violations(self, q: Tensor, qd: Tensor, before: Tensor) -> Tensor:
@@ -107,10 +87,7 @@ class Reference:
         Returns:
             bool [N]. Excess below TOLERANCE does not count.
         """
-        outside = torch.maximum(self.lower - q, q - self.upper)
-        too_fast = qd.abs() - self.velocity * (1 + TOLERANCE)
-        too_hard = (qd - before).abs() / self.dt - self.acceleration * (1 + TOLERANCE)
-        return (torch.maximum(torch.maximum(outside, too_fast), too_hard) > TOLERANCE).any(-1)
+        return (self.limits.excess(q, qd, before) > TOLERANCE).any(-1)
 
 
 class Flight:

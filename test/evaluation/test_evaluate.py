@@ -55,7 +55,7 @@ def test_ball_dropped_at_home_misses_by_the_distance_of_the_ring(
     assert figures["median_error_m"] == pytest.approx(0.07, abs=1e-5)
     assert figures["p95_error_m"] == pytest.approx(0.07, abs=1e-5)
     assert figures["limit_violations"] == 0
-    assert figures["torque_saturation"] == (0.0 if sim == "pybullet" else None)
+    assert figures["torque_saturation"] == 0.0
 
 
 def test_beside_the_bin_is_a_miss_however_near(motionless: Motionless, drop_point: float) -> None:

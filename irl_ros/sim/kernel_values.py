@@ -1,0 +1,143 @@
+"""What recorded formulas compute with: the C text that comes before them."""
+
+CPU = r"""// 64 bytes of throws at once, in GCC's and Clang's vector extensions
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#ifdef DOUBLE
+typedef double T;
+typedef int64_t Bits;
+// a right angle in three parts, the first two short enough for exact products
+#define RIGHT_ANGLE_1 1.5707963267341256
+#define RIGHT_ANGLE_2 6.077100506303966e-11
+#define RIGHT_ANGLE_3 2.0222662487959506e-21
+#else
+typedef float T;
+typedef int32_t Bits;
+#define RIGHT_ANGLE_1 1.5703125
+#define RIGHT_ANGLE_2 0.0004837512969970703
+#define RIGHT_ANGLE_3 7.549789954891882e-08
+#endif
+enum { LANES = 64 / sizeof(T) };
+typedef T V __attribute__((vector_size(64)));
+typedef Bits M __attribute__((vector_size(64)));  // lane masks: -1 or 0
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE V K(double x) { return V{} + (T)x; }
+INLINE M both(M a, M b) { return a & b; }
+INLINE M either(M a, M b) { return a | b; }
+INLINE M no(M a) { return ~a; }
+INLINE V choose(M m, V a, V b) { return m ? a : b; }
+// a NaN in the first argument comes through, as it does in torch
+INLINE V vmin(V a, V b) { return b < a ? b : a; }
+INLINE V vmax(V a, V b) { return b > a ? b : a; }
+INLINE V vabs(V a) {
+    const Bits but_sign = (Bits)(((uint64_t)1 << (8 * sizeof(T) - 1)) - 1);
+    return (V)((M)a & (M{} + but_sign));
+}
+INLINE V vsqrt(V a) {
+    V r;
+    for (int l = 0; l < LANES; ++l) r[l] = std::sqrt(a[l]);
+    return r;
+}
+INLINE bool any(V a) {
+    M m = a > K(0.0);
+    int64_t words[8], all = 0;
+    memcpy(words, &m, 64);
+    for (int i = 0; i < 8; ++i) all |= words[i];
+    return all != 0;
+}
+
+// Sine and cosine: the angle less the nearest multiple of a right angle, whose number is read off the last
+// bits of a large sum; then Taylor's series to rounding on [-π/4, π/4].
+struct Angle { V rest; M quarter; };
+INLINE Angle reduced(V x) {
+    const V big = K(sizeof(T) == 8 ? 6755399441055744.0 : 12582912.0);
+    const V shifted = x * K(0.63661977236758134308) + big;
+    const V k = shifted - big;
+    V r = x - k * K(RIGHT_ANGLE_1);
+    r = r - k * K(RIGHT_ANGLE_2);
+    r = r - k * K(RIGHT_ANGLE_3);
+    return {r, (M)shifted};
+}
+INLINE V sine_series(V r) {
+    const V z = r * r;
+    V s = K(sizeof(T) == 8 ? -1.0 / 1307674368000 : 0.0);
+    if (sizeof(T) == 8) {
+        s = s * z + K(1.0 / 6227020800);
+        s = s * z - K(1.0 / 39916800);
+    }
+    s = s * z + K(1.0 / 362880);
+    s = s * z - K(1.0 / 5040);
+    s = s * z + K(1.0 / 120);
+    s = s * z - K(1.0 / 6);
+    return r + r * z * s;
+}
+INLINE V cosine_series(V r) {
+    const V z = r * r;
+    V s = K(sizeof(T) == 8 ? 1.0 / 20922789888000 : 0.0);
+    if (sizeof(T) == 8) {
+        s = s * z - K(1.0 / 87178291200);
+        s = s * z + K(1.0 / 479001600);
+    }
+    s = s * z - K(1.0 / 3628800);
+    s = s * z + K(1.0 / 40320);
+    s = s * z - K(1.0 / 720);
+    s = s * z + K(1.0 / 24);
+    s = s * z - K(0.5);
+    return K(1.0) + z * s;
+}
+INLINE V vsin(V x) {
+    const Angle a = reduced(x);
+    const V r = (a.quarter & 1) ? cosine_series(a.rest) : sine_series(a.rest);
+    return (a.quarter & 2) ? -r : r;
+}
+INLINE V vcos(V x) {
+    const Angle a = reduced(x);
+    const V r = (a.quarter & 1) ? sine_series(a.rest) : cosine_series(a.rest);
+    return ((a.quarter + 1) & 2) ? -r : r;
+}
+
+INLINE V load(const T *data, long lane, long first, int lanes) {
+    V r;
+    if (lane == 0) return V{} + *data;
+    if (lane == 1 && lanes == LANES) {
+        memcpy(&r, data + first, 64);
+        return r;
+    }
+    // lanes beyond the end repeat the last throw, so that they are no trouble
+    for (int l = 0; l < LANES; ++l) r[l] = data[(first + (l < lanes ? l : lanes - 1)) * lane];
+    return r;
+}
+INLINE void store(T *data, long first, int lanes, V x) {
+    if (lanes == LANES) memcpy(data + first, &x, 64);
+    else memcpy(data + first, &x, lanes * sizeof(T));
+}
+"""
+
+CUDA = r"""// one throw a thread
+#ifdef DOUBLE
+typedef double T;
+#else
+typedef float T;
+#endif
+typedef T V;
+typedef bool M;
+#define INLINE static __device__ __forceinline__
+
+INLINE V K(double x) { return (T)x; }
+INLINE M both(M a, M b) { return a && b; }
+INLINE M either(M a, M b) { return a || b; }
+INLINE M no(M a) { return !a; }
+INLINE V choose(M m, V a, V b) { return m ? a : b; }
+INLINE V vmin(V a, V b) { return b < a ? b : a; }
+INLINE V vmax(V a, V b) { return b > a ? b : a; }
+INLINE V vabs(V a) { return a < 0 ? -a : a; }
+INLINE V vsqrt(V a) { return sqrt(a); }
+INLINE V vsin(V a) { return sin(a); }
+INLINE V vcos(V a) { return cos(a); }
+INLINE bool any(V a) { return a > 0; }
+INLINE V load(const T *data, long lane, long first, int) { return data[first * lane]; }
+INLINE void store(T *data, long first, int, V x) { data[first] = x; }
+"""
