@@ -132,7 +132,8 @@ def figures_of(outcome: Outcome) -> dict[str, Any]:
     is one); `hit_10cm_ci95` (Wilson); `median_error_m`, `p95_error_m` (horizontal distance from the target; a
     ball that did not land is infinitely far away, and a quantile that falls on one is None); `released`
     (share); `limit_violations` (control steps outside position, velocity or acceleration limits, all throws
-    together); `torque_saturation` (share of physics steps with a clipped torque; None where none was computed).
+    together); `torque_saturation` (share of physics steps with a clipped torque; None where it was not
+    computed).
     """
     error = outcome.error.cpu()
     hits = int(outcome.hits(0.10).sum())

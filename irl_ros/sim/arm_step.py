@@ -20,8 +20,8 @@ from irl_ros.robots.components import Matrix, Number, minus, plus, times
 from irl_ros.robots.dynamics import Dynamics
 
 STOP_GAIN = 0.2
-"""Share of what a joint is beyond its travel that a stop takes back in a physics step (Bullet's error reduction
-parameter). Stops are soft: one acts from the step after the joint has passed it."""
+"""Share of what a joint is beyond its travel that a stop takes back in a physics step (Bullet's parameter of
+that name is erp). Stops are soft: one acts from the step after the joint has passed it."""
 SLACK = 1e-4
 """How much slower than its stop wants it a joint may come back before the stop is said to act, rad/s: above
 rounding of float32, below what matters."""
