@@ -22,10 +22,15 @@ _SET_BACK = 0.1  # s; a stamp older than that is no late message: the clock was 
 
 
 class JointOrder:
-    """Picks a robot's joints, by name, out of joint_states in any order and company."""
+    """Picks a robot's joints, by name, out of joint_states in any order and company.
+
+    Positions of continuous joints, which a driver may report modulo a turn, go on from those picked before,
+    the first ones from the robot's home.
+    """
 
     def __init__(self, robot: Robot) -> None:
         self.joints = robot.joints
+        self._endless, self._before = robot.endless, robot.home
         self._indices: dict[tuple[str, ...], list[int] | None] = {}
 
     def pick(
@@ -45,6 +50,10 @@ class JointOrder:
             if len(velocities) == len(names)
             else np.full(len(q), np.nan)
         )
+        if self._endless.any():
+            turns = np.round((q - self._before) / (2 * np.pi))
+            q = np.where(self._endless, q - 2 * np.pi * turns, q)
+            self._before = np.where(np.isfinite(q), q, self._before)
         return q, qd
 
 

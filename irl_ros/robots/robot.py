@@ -95,6 +95,11 @@ class Robot:
         return len(self.settings.joints)
 
     @cached_property
+    def endless(self) -> np.ndarray:
+        """Which joints are continuous, bool [n]; drivers may report them modulo a turn."""
+        return ~np.isfinite(self.lower)
+
+    @cached_property
     def tool_in_last_link(self) -> np.ndarray:
         """The held ball's centre in the frame of the last moving joint's link, m, [3]."""
         last = max(i for i, joint in enumerate(self.chain) if joint.kind in MOVING)

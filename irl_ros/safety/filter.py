@@ -65,6 +65,7 @@ class SafetyFilter:
             Viability(JointLimits(*row), self.period, s.lateness, lag)
             for row in np.stack(columns, 1).tolist()
         ]
+        self._endless = world.robot.endless.tolist() if world.robot.endless.any() else None
         self._reader, self._latch = JointReader(world.robot.joints), StopLatch()
         self._clock = StepClock(self.period)
         self._v, self._a = [0.0] * self._n, [0.0] * self._n
@@ -200,6 +201,9 @@ class SafetyFilter:
     def _compare(self, measured: list[float]) -> StopReason | None:
         """Commanded against newly measured positions [n]; joints at rest follow the measurement."""
         assert self._q is not None
+        if self._endless:  # a continuous joint may be reported modulo a turn
+            columns = zip(measured, self._q, self._endless)
+            measured = [q + math.remainder(x - q, 2 * math.pi) if turns else x for x, q, turns in columns]
         if any(abs(x - q) > self.settings.tracking for x, q in zip(measured, self._q)):
             return StopReason.TRACKING
         if self._drifts:

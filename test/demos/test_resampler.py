@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from time import process_time
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from irl_ros.demos.interpolation import Track, differentiate, hermite, hold
 from irl_ros.demos.resampler import JointOrder, LiveState, Motion, Resampler, twist_in_world
+from irl_ros.robots import load_robot
 from irl_ros.sim import Throws, World
 
 FIELDS = ("q", "qd", "ball_position", "ball_velocity", "held", "landed")
@@ -207,6 +209,22 @@ def test_joints_are_matched_by_name(world: World) -> None:
     assert np.isnan(qd).all()
     assert order.pick(names[1:], [0.0] * 7, []) is None  # one joint is missing
     assert order.pick(names, [0.0] * 3, []) is None  # a driver that is only starting
+
+
+def test_continuous_joints_go_on_where_a_driver_wraps_them(own_arm) -> None:
+    robot = load_robot(own_arm)
+    order, turn = JointOrder(robot), robot.joints.index("turn")
+    way = np.linspace(-0.5, 9.0, 40)
+    for angle in way:
+        q = robot.home.copy()
+        q[turn] = math.remainder(angle, 2 * math.pi)
+        picked, _ = order.pick(robot.joints, q, []) or (None, None)
+        assert picked is not None
+        assert picked[turn] == pytest.approx(angle)
+        np.testing.assert_array_equal(np.delete(picked, turn), np.delete(robot.home, turn))
+    order.pick(robot.joints, [math.nan] * 5, [])  # a driver that is only starting
+    picked, _ = order.pick(robot.joints, robot.home, []) or (None, None)
+    assert picked is not None and np.isfinite(picked).all()
 
 
 @settings(deadline=None, max_examples=50)
