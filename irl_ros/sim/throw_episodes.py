@@ -59,6 +59,7 @@ class ThrowEpisodes:
         self.count, self.sim, self.device = count, sim, torch.device(device)
         self._reward = _reward_of(reward, self.world, self.device)
         self._flight, self._simulator, self._step = Flight(self.world), self._start(), 0
+        self._closed = False
         self._velocity = torch.as_tensor(self.world.robot.velocity, dtype=torch.float32, device=self.device)
         low, high = state_bounds(self.world)
         self._low, self._high = (torch.from_numpy(x).to(self.device) for x in (low, high))
@@ -103,9 +104,10 @@ class ThrowEpisodes:
         return self._simulator.outcome()
 
     def close(self) -> None:
-        """End what the simulator started."""
-        if not isinstance(self._simulator, BatchWorld):
+        """End what the simulator started; a second time does nothing."""
+        if not isinstance(self._simulator, BatchWorld) and not self._closed:
             self._simulator.close()
+        self._closed = True
 
     def _start(self) -> BatchWorld | BulletWorld | BulletPool:
         if self.sim == "batch":
