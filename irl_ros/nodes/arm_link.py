@@ -11,10 +11,11 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PointStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Bool
 
 from irl_ros.demos.resampler import JointOrder, LiveState, twist_in_world
 from irl_ros.nodes import interface as names
+from irl_ros.nodes.arm_outputs import PLANNED, ForwardGripper, ForwardOutput, GripperOutput
 from irl_ros.nodes.base import IrlNode
 from irl_ros.safety import Decision, JointReading, SafetyFilter, SafetySettings, StopReason
 from irl_ros.sim.world import World
@@ -32,11 +33,15 @@ class ArmLink:
         world: robot, limits and control period.
         on_state: called with the source time (ns, wall clock of the sender) of each new state of this robot.
         on_silence: called every control period (wall) of a throw in which the newest state is too old.
-        max_age: oldest joint state the safety filter acts on, s (wall).
+        settings: of the safety filter; `interface` says what a forward_command_controller is sent.
+        controller: which has the arm; for one that takes whole motions, nothing is forwarded here.
+        gripper: its way out; default: its forward_command_controller.
+        gripper_delay: from the command to open to the ball's leaving, s.
 
     Attributes:
         live: the state; its times are those of `time`.
         time: of the newest joint state, s on the clock of its stamps since the first one; None before.
+        period: between joint states, s.
         stamp: its stamp.
         reading: the newest joint state as it came, with the wall time of its arrival; None before the first.
         filter: every command passes it.
@@ -48,20 +53,27 @@ class ArmLink:
         world: World,
         on_state: Callable[[int], None],
         on_silence: Callable[[], None],
-        max_age: float = 0.1,
+        settings: SafetySettings | None = None,
+        controller: str = "forward_velocity",
+        gripper: GripperOutput | None = None,
+        gripper_delay: float = 0.0,
     ) -> None:
         self._node, self.world, self._on_state, self._on_silence = node, world, on_state, on_silence
         self._order, self._watching = JointOrder(world.robot), False
-        self.live, self.filter = LiveState(world), SafetyFilter(world, SafetySettings(max_age=max_age))
+        self.live, self.filter = LiveState(world), SafetyFilter(world, settings)
         self.time: float | None = None
+        self.period = world.dt
         self.stamp = Time()
         self.reading: JointReading | None = None
         self._origin: int | None = None
-        commands, gripper = names.controller_topics(world.robot)
-        self._arm = node.create_publisher(Float64MultiArray, commands, names.COMMAND)
-        self._gripper = node.create_publisher(Float64MultiArray, gripper, names.COMMAND)
-        self._gripper_open: bool | None = None
+        interface = self.filter.settings.interface
+        planned = controller in PLANNED
+        self._arm = None if planned else ForwardOutput(node, world.robot, interface, self.filter.period)
+        self._gripper = gripper or ForwardGripper(node, world.robot)
+        self._opened, self._delay = False, gripper_delay
         # ball and target before joints: the executor asks in this order, and joints make the control step
+        node.create_subscription(Bool, names.EMERGENCY_STOP, self._on_emergency, names.LATCHED)
+        node.create_subscription(Bool, names.DEADMAN, self._on_deadman, names.COMMAND)
         node.create_subscription(PointStamped, names.TARGET, self._on_target, names.LATCHED)
         node.create_subscription(Odometry, names.BALL, self._on_ball, names.SENSOR)
         node.create_subscription(JointState, names.JOINT_STATES, self._on_joints, names.SENSOR)
@@ -70,8 +82,8 @@ class ArmLink:
     @property
     def connected(self) -> bool:
         """Joint states come in, and somebody takes the commands."""
-        heard = self._arm.get_subscription_count() and self._gripper.get_subscription_count()
-        return self.reading is not None and heard > 0
+        heard = (self._arm is None or self._arm.connected) and self._gripper.connected
+        return self.reading is not None and heard
 
     @property
     def at_home(self) -> bool:
@@ -96,15 +108,23 @@ class ArmLink:
         oldest = self.filter.settings.max_age
         return self.reading is None or self._node.seconds() - self.reading.received > oldest
 
-    def begin(self) -> None:
-        """A throw begins: ball in hand, gripper told to close, phase 0. From now on silence is watched.
+    def begin(self, time: float | None = None) -> None:
+        """A throw begins: ball in hand, gripper told to close, phase 0; silence is watched.
 
         After an emergency stop nothing moves: the filter refuses until it is reset.
+
+        Args:
+            time: when its motion begins, where that is yet to come; s, as `self.time`.
         """
-        self._watching = True
-        self.live.begin(0.0 if self.time is None else self.time)
+        self.watch()
+        self.live.begin((self.time or 0.0) if time is None else time)
         self.filter.enable()
-        self._move_gripper(False)
+        self._opened = False
+        self.move_gripper()
+
+    def watch(self) -> None:
+        """From now on silence is told."""
+        self._watching = True
 
     def end(self) -> None:
         """The throw is over; no more commands follow."""
@@ -112,9 +132,17 @@ class ArmLink:
 
     def act(self, action: object) -> Decision:
         """Send as much of an action [n + 1] in [-1, 1] as safety allows."""
-        decision = self.filter(action, self.reading, self._node.seconds())
-        self._send(decision)
+        decision = self.judge(action)
+        # the gripper first: whoever steps on the arm's command has both then
+        if decision.release and not self._opened:
+            self.move_gripper(True)
+        if self._arm is not None:
+            self._arm.send(decision)
         return decision
+
+    def judge(self, action: object) -> Decision:
+        """What safety says to an action [n + 1], without sending anything."""
+        return self.filter(action, self.reading, self._node.seconds())
 
     def hold(self, reason: StopReason) -> Decision:
         """Send the next command on the way to rest."""
@@ -123,26 +151,32 @@ class ArmLink:
 
     def close(self) -> None:
         """Bring the arm to rest; the last command would persist after us."""
-        while not self.filter.at_rest:
+        while self._arm is not None and not self.filter.at_rest:
             self.hold(StopReason.DISABLED)
             time.sleep(self.world.dt)
 
-    def _send(self, decision: Decision) -> None:
-        # the gripper first: whoever steps on the arm's command has both then
-        if decision.release:
-            self._move_gripper(True)
-        self._arm.publish(Float64MultiArray(data=decision.velocity.tolist()))
+    def move_gripper(self, open_now: bool = False) -> None:
+        """Tell the gripper to open, or what it was told last once more."""
+        if open_now and not self._opened and self.time is not None:
+            self.live.release(self.time + self._delay)
+        self._opened |= open_now
+        self._gripper.move(self._opened)
 
-    def _move_gripper(self, opened: bool) -> None:
-        if opened != self._gripper_open:
-            self._gripper_open = opened
-            self._gripper.publish(Float64MultiArray(data=[1.0 if opened else 0.0]))
-            if opened and self.time is not None:
-                self.live.release(self.time)
+    def stamp_at(self, time: float) -> Time:
+        """A time, s as `self.time`, as a stamp on the arm's clock."""
+        seconds, nanoseconds = divmod((self._origin or 0) + round(time * 1e9), 1_000_000_000)
+        return Time(sec=seconds, nanosec=nanoseconds)
 
     def _watch(self) -> None:
         if self._watching and self.stale:
             self._on_silence()
+
+    def _on_emergency(self, message: Bool) -> None:
+        if message.data:
+            self.filter.estop()
+
+    def _on_deadman(self, message: Bool) -> None:
+        self.filter.deadman(message.data, self._node.seconds())
 
     def _on_joints(self, message: JointState, info: dict[str, Any]) -> None:
         if not set(self.world.robot.joints) <= set(message.name):
@@ -150,6 +184,8 @@ class ArmLink:
         now = self._seconds(message.header.stamp)
         if now == self.time:
             return  # a second copy is no second control step
+        if self.time is not None and 0.0 < now - self.time < 1.5 * self.period:
+            self.period = now - self.time  # a lost one in between doubles nothing
         received = self._node.seconds()
         self.reading = JointReading(message.name, message.position, message.velocity, received, now)
         self.live.joint_state(now, message.name, message.position, message.velocity)

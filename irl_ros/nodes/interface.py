@@ -11,6 +11,11 @@ if TYPE_CHECKING:  # the learner node needs no robot, and torch takes seconds to
 
 JOINT_STATES = "joint_states"
 ARM_COMMANDS = "arm_controller/commands"
+ARM_TRAJECTORY = "arm_controller/joint_trajectory"
+FOLLOW_TRAJECTORY = "arm_controller/follow_joint_trajectory"
+GRIPPER_ACTION = "gripper_controller/gripper_cmd"
+EMERGENCY_STOP = "emergency_stop"
+DEADMAN = "deadman"
 GRIPPER_COMMANDS = "gripper_controller/commands"
 BALL = "ball/odometry"
 TARGET = "target"
@@ -45,3 +50,15 @@ def controller_topics(robot: Robot) -> tuple[str, str]:
     """Command topics of arm and gripper: the robot YAML's `controllers`, or ours."""
     controllers = robot.settings.controllers
     return controllers.get("commands", ARM_COMMANDS), controllers.get("gripper", GRIPPER_COMMANDS)
+
+
+def trajectory_topic(robot: Robot) -> str:
+    """Where a joint_trajectory_controller listens: the robot YAML's `controllers`, or ours."""
+    return robot.settings.controllers.get("joint_trajectory", ARM_TRAJECTORY)
+
+
+def controller_actions(robot: Robot) -> tuple[str, str]:
+    """FollowJointTrajectory of the arm and GripperCommand: the robot YAML's `controllers`, or ours."""
+    controllers = robot.settings.controllers
+    follow = controllers.get("follow_joint_trajectory", FOLLOW_TRAJECTORY)
+    return follow, controllers.get("gripper_command", GRIPPER_ACTION)

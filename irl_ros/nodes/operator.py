@@ -16,7 +16,7 @@ from irl_ros.demos.operator import Plan, SyntheticOperator
 from irl_ros.nodes import interface as names
 from irl_ros.nodes.arm_link import ArmLink
 from irl_ros.nodes.base import IrlNode, run
-from irl_ros.safety import StopReason
+from irl_ros.safety import SafetySettings, StopReason
 from irl_ros.sim import load_world
 
 PATIENCE = 30.0  # s (wall) for other nodes to appear
@@ -48,7 +48,8 @@ class Operator(IrlNode):
         self._reset = self.create_client(Trigger, reset) if reset else None
         verbs = ("start", "stop", "discard") if recorder else ()
         self._record = {v: self.create_client(Trigger, f"{recorder}/{v}_episode") for v in verbs}
-        self.link = ArmLink(self, self.world, self._on_state, self._on_silence, max_age)
+        safety = SafetySettings(max_age=max_age)
+        self.link = ArmLink(self, self.world, self._on_state, self._on_silence, safety)
         self.begin_soon(self._session)
 
     async def _session(self) -> None:

@@ -1,9 +1,10 @@
-"""sim_arm: a PyBullet arm on the topics of a ros2_control arm; hardware takes its place without a change."""
+"""sim_arm: a PyBullet arm behind ros2_control's controllers; hardware takes its place without a change."""
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,65 +15,132 @@ from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
 
-from irl_ros.errors import InputError, unknown_name
+from irl_ros.errors import InputError
 from irl_ros.nodes import interface as names
-from irl_ros.nodes.base import IrlNode, run
-from irl_ros.nodes.simulated_arm import LockStep, SimulatedArm
+from irl_ros.nodes.base import run
+from irl_ros.nodes.control_actions import SimulatedActions, have_control_msgs
+from irl_ros.nodes.lock_step import LockStep
+from irl_ros.nodes.managed import ManagedNode
+from irl_ros.nodes.simulated_arm import CONTROLLERS, HardwareSettings, SimulatedArm
+from irl_ros.nodes.trajectory_message import from_message
 from irl_ros.sim import BatchWorld, load_world
+from irl_ros.sim.hardware import LinkFaults, Trajectory
 from irl_ros.sim.rollout import Simulator
 from irl_ros.sim.state import State
 from irl_ros.sim.world import World
 
 
-class SimArm(IrlNode):
+class SimArm(ManagedNode):
     """Steps a SimulatedArm at the world's control rate and puts its state on topics.
 
     A state stamped t goes out; the command that answers it acts from t to t + 1/control_hz, as in training.
+    In lock-step a command to the arm makes a step; where a trajectory moves it, a command to the gripper does.
     """
 
     def __init__(self) -> None:
         super().__init__("sim_arm")
-        world = load_world(self.parameter("world", "default", "world: a shipped name or the path of a YAML"))
-        simulator = self.parameter("simulator", "pybullet", "pybullet, or batch for the ideal arm")
-        factor = self.parameter(
+        self.parameter("world", "default", "world: a shipped name or the path of a YAML")
+        self.parameter(
+            "simulator", "pybullet", "pybullet, or batch for the ideal arm", choices=("pybullet", "batch")
+        )
+        self.parameter(
             "real_time_factor", 1.0, "speed against the wall clock; 0: one step for each command", 0.0, 100.0
         )
-        clock = self.parameter(
-            "publish_clock", False, "publish /clock; always done unless real_time_factor is 1"
+        self.parameter("publish_clock", False, "publish /clock; always done unless real_time_factor is 1")
+        self.parameter("controller", "forward_velocity", "which has the arm", choices=CONTROLLERS)
+        self.parameter("gripper_delay", 0.0, "s from the command to open to the ball's leaving", 0.0, 2.0)
+        self.parameter(
+            "command_timeout", 0.0, "s after which a forward command is forgotten; 0: it persists", 0.0, 10.0
         )
-        self.arm = SimulatedArm(_simulator(simulator, world))
+        self.parameter("command_latency", 0.0, "s from a command's arrival to its effect", 0.0, 2.0)
+        self.parameter("lost_commands", 0.0, "share of commands that are lost", 0.0, 1.0)
+        self.parameter("lost_states", 0.0, "share of joint_states that are not sent", 0.0, 1.0)
+        self.parameter("fault_seed", 0, "same seed, same losses", 0, 2**31 - 1)
+
+    def configure(self) -> None:
+        world = load_world(self.value("world"))
+        self.arm = SimulatedArm(world, _simulator(self.value("simulator")), self._hardware())
         self.refused = self.steps = 0
-        self._factor, self._period_ns, self._simulated_ns = factor, round(world.dt * 1e9), time.time_ns()
+        self._period_ns, self._simulated_ns = round(world.dt * 1e9), time.time_ns()
+        self._losses = random.Random(self.value("fault_seed"))
+
+    def activate(self) -> None:
+        world, factor = self.arm.world, self.value("real_time_factor")
+        self.arm.activate()
         self._clock_topic = None
-        if clock or factor != 1.0:
+        if self.value("publish_clock") or factor != 1.0:
             self._clock_topic = self.create_publisher(ClockMessage, names.CLOCK, names.CLOCK_OFFERED)
         self._joints = self.create_publisher(JointState, names.JOINT_STATES, names.SENSOR)
         self._ball = self.create_publisher(Odometry, names.BALL, names.SENSOR)
+        self._lockstep = LockStep(world.dt) if factor == 0.0 else None
+        self._listen(world)
+        self.create_service(Trigger, "~/reset", self._on_reset)
+        self.create_service(Trigger, "~/activate_controllers", self._on_activate)
+        # in lock-step the timer only looks whether a step is overdue
+        self.create_wall_timer(world.dt / factor if factor else world.dt / 4, self._on_timer)
+
+    def cleanup(self) -> None:
+        close = getattr(self.arm.simulator, "close", None) if hasattr(self, "arm") else None
+        if close is not None:  # PyBullet's clients
+            close()
+
+    def _hardware(self) -> HardwareSettings:
+        """What the arm is like, from parameters."""
+        link = LinkFaults(
+            latency=self.value("command_latency"),
+            lost_commands=self.value("lost_commands"),
+            lost_states=self.value("lost_states"),
+            seed=self.value("fault_seed"),
+        )
+        return HardwareSettings(
+            self.value("controller"), self.value("gripper_delay"), self.value("command_timeout"), link
+        )
+
+    def _listen(self, world: World) -> None:
         commands, gripper = names.controller_topics(world.robot)
         # the gripper before the arm: the executor asks in this order, and the arm's command makes the step
         self.create_subscription(PointStamped, names.TARGET, self._on_target, names.LATCHED)
         self.create_subscription(Float64MultiArray, gripper, self._on_gripper, names.COMMAND)
-        self.create_subscription(Float64MultiArray, commands, self._on_command, names.COMMAND)
-        self.create_service(Trigger, "~/reset", self._on_reset)
-        self._lockstep = LockStep(world.dt) if factor == 0.0 else None
-        # in lock-step the timer only looks whether a step is overdue
-        self.create_wall_timer(world.dt / factor if factor else world.dt / 4, self._on_timer)
+        if self.arm.settings.controller == "joint_trajectory":
+            topic = names.trajectory_topic(world.robot)
+            self.create_subscription(JointTrajectory, topic, self._on_trajectory, names.COMMAND)
+        else:
+            self.create_subscription(Float64MultiArray, commands, self._on_command, names.COMMAND)
+        self._actions = SimulatedActions(self, self.arm, self.follow) if have_control_msgs() else None
 
     def _on_timer(self) -> None:
         if self._lockstep is None or self._lockstep.on_time(self.seconds()):
             self._step()
 
     def _on_command(self, message: Float64MultiArray) -> None:
-        if (
-            self._accepted(self.arm.command, message.data)
-            and self._lockstep
-            and self._lockstep.on_command(self.seconds())
-        ):
-            self._step()
+        if self._accepted(self.arm.command, message.data):
+            self._answer()
 
     def _on_gripper(self, message: Float64MultiArray) -> None:
-        self._accepted(self.arm.gripper, message.data)
+        accepted = self._accepted(self.arm.open_gripper, message.data)
+        if accepted and self.arm.settings.controller == "joint_trajectory":
+            self._answer()
+
+    def _answer(self) -> None:
+        """A command that answers a state makes a step, in lock-step."""
+        if self._lockstep and self._lockstep.on_command(self.seconds()):
+            self._step()
+
+    def _on_trajectory(self, message: JointTrajectory) -> None:
+        self._accepted(self.follow, message)
+
+    def follow(self, message: JointTrajectory) -> Trajectory:
+        """Hand a message to the joint_trajectory_controller.
+
+        Raises:
+            InputError: it is refused.
+        """
+        now = self.get_clock().now().nanoseconds if self._clock_topic is None else self._simulated_ns
+        trajectory = from_message(message, now, self.arm.time)
+        self.arm.follow(trajectory)
+        return trajectory
 
     def _on_target(self, message: PointStamped) -> None:
         frame, point = message.header.frame_id, message.point
@@ -81,7 +149,7 @@ class SimArm(IrlNode):
             return
         self._accepted(self.arm.aim, (point.x, point.y, point.z))
 
-    def _accepted(self, take: Any, values: Sequence[float]) -> bool:
+    def _accepted(self, take: Callable[[Any], object], values: Any) -> bool:
         try:
             take(values)
         except InputError as error:
@@ -89,6 +157,11 @@ class SimArm(IrlNode):
             self.get_logger().error(str(error))
             return False
         return True
+
+    def _on_activate(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.arm.activate()
+        response.success, response.message = True, f"{self.arm.settings.controller} and gripper are active"
+        return response
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self.arm.reset()
@@ -101,8 +174,14 @@ class SimArm(IrlNode):
 
     def _step(self) -> None:
         self.steps += 1
+        complaint = self.arm.complaint
+        state = self.arm.step()
         self._simulated_ns += self._period_ns
-        self._publish(self.arm.step())
+        if self.arm.complaint != complaint and self.arm.complaint:
+            self.get_logger().error(self.arm.complaint)
+        self._publish(state)
+        if self._actions is not None:
+            self._actions.follow_up()
 
     def _publish(self, state: State) -> None:
         stamp = self._stamp()
@@ -110,7 +189,8 @@ class SimArm(IrlNode):
             self._clock_topic.publish(ClockMessage(clock=stamp))
         # joint_states last: who answers it has the ball already
         self._ball.publish(ball_message(state, stamp))
-        self._joints.publish(joint_message(state, self.arm.world.robot.joints, stamp))
+        if self._losses.random() >= self.arm.settings.link.lost_states:
+            self._joints.publish(joint_message(state, self.arm.world.robot.joints, stamp))
 
     def _stamp(self) -> Time:
         if self._clock_topic is None:
@@ -119,19 +199,20 @@ class SimArm(IrlNode):
         return Time(sec=seconds, nanosec=nanoseconds)
 
     def status(self) -> tuple[bool, str, Mapping[str, Any]]:
-        pace = self._lockstep.pace.value if self._lockstep else f"{self._factor:g} x real time"
+        arm, factor = self.arm, self.value("real_time_factor")
+        locked = self._lockstep if self.active else None
+        pace = locked.pace.value if locked else f"{factor:g} x real time"
+        line = arm.complaint or f"world {arm.world.name}, robot {arm.world.robot.name}"
         figures = {"steps": self.steps, "refused": self.refused, "pace": pace}
-        return True, f"world {self.arm.world.name}, robot {self.arm.world.robot.name}", figures
+        return not arm.complaint, line, figures | {"controller": arm.settings.controller}
 
 
-def _simulator(kind: str, world: World) -> Simulator:
+def _simulator(kind: str) -> Callable[[World], Simulator]:
     if kind == "batch":
-        return BatchWorld(world, dtype=torch.float64)
-    if kind == "pybullet":
-        from irl_ros.sim.bullet_world import BulletWorld
+        return lambda world: BatchWorld(world, dtype=torch.float64)
+    from irl_ros.sim.bullet_world import BulletWorld
 
-        return BulletWorld(world)
-    raise InputError("sim_arm", *unknown_name("simulator", kind, ("pybullet", "batch")))
+    return BulletWorld
 
 
 def joint_message(state: State, joints: Sequence[str], stamp: Time) -> JointState:

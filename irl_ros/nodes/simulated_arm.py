@@ -1,43 +1,104 @@
-"""SimulatedArm: a throw world that takes what controllers take. No ROS here; `sim_arm` puts it on topics."""
+"""SimulatedArm: a throw world behind the controllers of a real arm. No ROS here; `sim_arm` puts it on topics."""
 
 from __future__ import annotations
 
 import dataclasses
-import enum
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from irl_ros.errors import InputError
+from irl_ros.errors import InputError, unknown_name
+from irl_ros.settings import at_least
+from irl_ros.sim.hardware import (
+    ControllerStopped,
+    DelayLine,
+    ForwardController,
+    Gripper,
+    LinkFaults,
+    Setpoint,
+    Trajectory,
+    TrajectoryController,
+)
+from irl_ros.sim.reference import Reference
 from irl_ros.sim.rollout import Simulator
 from irl_ros.sim.state import State
 from irl_ros.sim.world import World
 
+CONTROLLERS = ("forward_velocity", "forward_position", "joint_trajectory")
+_APPROACH = 0.8  # of the acceleration limit, for a joint that is far from where it should be
+
+
+@dataclass(frozen=True)
+class HardwareSettings:
+    """What the arm is like, apart from its motion."""
+
+    controller: str = "forward_velocity"
+    """Which controller has the arm: forward_velocity, forward_position or joint_trajectory."""
+    gripper_delay: float = 0.0
+    """s from the command to open to the ball's leaving."""
+    command_timeout: float = 0.0
+    """s after which a watchdog forgets a forward command; 0: never, as forward_command_controller."""
+    link: LinkFaults = field(default_factory=LinkFaults)
+
+    def __post_init__(self) -> None:
+        if self.controller not in CONTROLLERS:
+            problem, cure = unknown_name("controller", self.controller, CONTROLLERS)
+            raise ValueError(f"controller: {problem}; {cure}")
+        at_least(self, 0.0, "gripper_delay", "command_timeout")
+
 
 class SimulatedArm:
-    """One arm, one ball, one target, driven by velocity commands in rad/s.
+    """One arm, one ball, one target, behind one controller for the arm and one for the gripper.
 
     What the world delays or disturbs, it does here too: `state` is the truth, `seen` what sensors show of it.
-    Every reset draws the world's ranges anew.
-
-    Commands are those of a forward_command_controller: no names, the last one persists, and one of the wrong
-    length is refused.
+    The arm is stepped by control periods. Velocities that are forwarded act for a whole one, as in training.
+    Everything finer (positions, trajectories, delays) needs updates at the physics rate, and gets them: then
+    the world runs at that rate. A position is reached within one control period, on a straight line, as
+    drivers that interpolate do it.
 
     Args:
-        simulator: the world that moves, N = 1.
+        world: robot, limits and control period.
+        simulate: makes the world that moves; given one at the rate of updates.
+        settings: controller, delays and faults.
+
+    Attributes:
+        time: of the arm's clock, s, from 0.
+        state: the newest, N = 1.
+        complaint: why a controller stopped; "" while all are active.
     """
 
-    def __init__(self, simulator: Simulator) -> None:
-        self.simulator, self.world = simulator, simulator.world
-        self._target = middle_of_targets(self.world)
+    def __init__(
+        self, world: World, simulate: Callable[[World], Simulator], settings: HardwareSettings | None = None
+    ) -> None:
+        self.world, self.settings = world, settings or HardwareSettings()
+        s, n = self.settings, world.robot.n
+        self.updates = 1 if _coarse(s, world.dt) else world.settings.physics_steps
+        self.simulator = simulate(world if self.updates == 1 else at_physics_rate(world))
+        self._h = world.dt / self.updates
+        self._reference = Reference(world, "cpu", torch.float64)
+        self.trajectory = TrajectoryController("joint_trajectory_controller", world.robot.joints)
+        self.forward = ForwardController("arm_controller", n, s.command_timeout)
+        self.fingers = ForwardController("gripper_controller", 1)
+        self.gripper = Gripper(s.gripper_delay)
+        self._link: DelayLine[Callable[[], None]] = DelayLine(
+            s.link.latency, s.link.lost_commands, s.link.seed
+        )
+        self.time, self.complaint = 0.0, ""
+        self._target = middle_of_targets(world)
         self.reset()
 
     def reset(self) -> State:
-        """Arm at home and at rest, gripper closed around a new ball. The state as sensors show it."""
-        self._velocity = np.zeros(self.world.robot.n)
-        self._open = False
+        """Arm at home and at rest, gripper closed around a new ball, every controller activated.
+
+        The world's ranges are drawn anew. Returns the state as sensors show it.
+        """
+        self._link.clear()
+        self.gripper.close()
         self.state = self.simulator.reset(torch.as_tensor(self._target)[None])
+        self.activate()
         return self.seen
 
     @property
@@ -45,30 +106,66 @@ class SimulatedArm:
         """The state as sensors show it."""
         return self.simulator.observed()
 
-    def command(self, velocity: Sequence[float]) -> None:
-        """Joint velocities to hold from now on, rad/s, [n] in the robot's order.
+    def activate(self) -> None:
+        """Activate the controllers, as a controller manager would: without a command; the arm stays or stops."""
+        self.forward.activate()
+        self.fingers.activate()
+        self.trajectory.activate(self.q)
+        self._interpolation: tuple[float, np.ndarray, np.ndarray] | None = None
+        self._gripper_value: float | None = None
+        self.complaint = ""
+
+    @property
+    def q(self) -> np.ndarray:
+        """Measured joint positions, rad, [n]."""
+        return self.state.q[0].double().numpy()
+
+    @property
+    def qd(self) -> np.ndarray:
+        """Measured joint velocities, rad/s, [n]."""
+        return self.state.qd[0].double().numpy()
+
+    def command(self, values: Sequence[float]) -> None:
+        """A message for the arm's forward controller: velocities, rad/s, or positions, rad, in its order.
 
         Raises:
-            InputError: not n numbers, or one of them is not finite.
+            InputError: it is dropped: not finite, or another kind of controller is active.
         """
-        values, n = np.asarray(velocity, dtype=float), self.world.robot.n
-        if values.shape != (n,):
-            raise InputError(
-                "arm command", f"has {values.size} values", f"robot {self.world.robot.name} has {n} joints"
-            )
-        if not np.isfinite(values).all():
+        if self.settings.controller == "joint_trajectory":
+            raise InputError("arm command", "nobody forwards commands", "send a trajectory")
+        if not np.isfinite(np.asarray(values, dtype=float)).all():
             raise InputError("arm command", "holds a value that is not finite")
-        self._velocity = values
+        values = list(values)
+        self._link.put(lambda: self.forward.receive(values, self.time), self.time)
 
-    def gripper(self, values: Sequence[float]) -> None:
-        """One number: above 0 opens, else closes. A ball once let go stays released.
+    def follow(self, trajectory: Trajectory) -> None:
+        """A message for the joint_trajectory_controller; its `start` is on `time`.
 
         Raises:
-            InputError: not one finite number.
+            InputError: it is refused, or another kind of controller is active. With latency on the link the
+                refusal is in `complaint` later instead.
         """
-        if len(values) != 1 or not np.isfinite(values[0]):
-            raise InputError("gripper command", f"is {list(values)}", "give one number, above 0 to open")
-        self._open = values[0] > 0.0
+        if self.settings.controller != "joint_trajectory":
+            raise InputError("trajectory", "no joint_trajectory_controller is active", "send commands")
+        accept = functools.partial(self._accept, trajectory)
+        if self.settings.link.latency:
+            self._link.put(accept, self.time)
+        elif self._link.put(lambda: None, self.time):
+            accept()
+
+    def _accept(self, trajectory: Trajectory) -> None:
+        self.trajectory.receive(trajectory, self.time, self.q, self.qd)
+
+    def open_gripper(self, values: Sequence[float]) -> None:
+        """A message for the gripper's forward controller: one number, above 0 opens, else closes.
+
+        Raises:
+            InputError: it is dropped: not finite.
+        """
+        if not np.isfinite(np.asarray(values, dtype=float)).all():
+            raise InputError("gripper command", "holds a value that is not finite")
+        values = list(values)
+        self._link.put(lambda: self.fingers.receive(values, self.time), self.time)
 
     def aim(self, target: Sequence[float]) -> None:
         """Move the target, m, [3] in the world frame; its height is where the ball lands.
@@ -85,11 +182,111 @@ class SimulatedArm:
 
     def step(self) -> State:
         """One control period under the commands given. The state as sensors show it."""
-        limit = self.world.velocity
-        share = np.divide(self._velocity, limit, out=np.zeros_like(limit), where=limit > 0)
-        action = torch.as_tensor(np.append(share, 1.0 if self._open else -1.0), dtype=self.state.q.dtype)
-        self.state = self.simulator.step(action[None])
+        for _ in range(self.updates):
+            self._update()
         return self.seen
+
+    def _update(self) -> None:
+        for deliver in self._link.due(self.time):
+            try:
+                deliver()
+            except InputError as error:  # a trajectory that came late is refused late
+                self.complaint = str(error)
+        velocity = self._velocity()
+        self._move_gripper()
+        share = np.divide(
+            velocity, self.world.velocity, out=np.zeros_like(velocity), where=self.world.velocity > 0
+        )
+        release = 1.0 if self.gripper.is_open(self.time) else -1.0
+        action = torch.as_tensor(np.append(share, release), dtype=self.state.q.dtype)
+        self.state = self.simulator.step(action[None])
+        self.time += self._h
+
+    def _move_gripper(self) -> None:
+        value = self._updated(self.fingers)
+        if value is not None:
+            # repeated, it is no second command: the fingers are on their way
+            self.gripper.command(bool(value[0] > 0.0), self.time)
+
+    def _updated(self, controller: ForwardController) -> np.ndarray | None:
+        try:
+            return controller.update(self.time)
+        except ControllerStopped as error:
+            self.complaint = str(error)
+            return None
+
+    def _velocity(self) -> np.ndarray:
+        """Joint velocities to go for in this update, rad/s, [n]."""
+        kind, rest = self.settings.controller, np.zeros(self.world.robot.n)
+        if kind == "joint_trajectory":
+            # what the arm is told at t is where it should be at the end of the update
+            setpoint = self.trajectory.update(self.time + self._h)
+            return rest if setpoint is None else self._servo(setpoint)
+        command = self._updated(self.forward)
+        if kind == "forward_position":
+            return rest if command is None else self._servo(self._straight_to(command))
+        if command is None:
+            return rest
+        if self.updates == 1:
+            return command
+        # near a limit, the braking distance of a whole control period is kept, as where that is one update
+        share = self.world.action(command)[None]
+        q, qd = (torch.as_tensor(x)[None] for x in (self.q, self.qd))
+        return self._reference.command(q, qd, torch.as_tensor(share))[0].numpy()
+
+    def _straight_to(self, position: np.ndarray) -> Setpoint:
+        """On the line from where the last command led so far to this one, over one control period."""
+        last = self._interpolation
+        if last is None or not np.array_equal(last[2], position):
+            begin = self.q if last is None else self._on_line(last, self.time)[0]
+            self._interpolation = last = (self.time, begin, position)
+        at, velocity = self._on_line(last, self.time + self._h)
+        return Setpoint(at, velocity)
+
+    def _on_line(self, line: tuple[float, np.ndarray, np.ndarray], now: float) -> tuple[np.ndarray, np.ndarray]:
+        begun, start, end = line
+        share = (now - begun) / self.world.dt
+        if share > 1.0 + 1e-9:
+            return end, np.zeros_like(end)
+        return start + min(share, 1.0) * (end - start), (end - start) / self.world.dt
+
+    def _servo(self, wanted: Setpoint) -> np.ndarray:
+        """Velocity, rad/s [n], that has the joints where they should be at the end of this update.
+
+        In the worlds' semi-implicit steps a moving joint is half a step ahead of what its velocity says
+        (q_k = q(t_k + h/2) where v_k = v(t_k)), so that is where it is sent. A joint that is far off comes
+        near as fast as it can brake.
+        """
+        assert wanted.position is not None
+        h = self._h
+        off = wanted.position - 0.5 * h * wanted.velocity - self.q
+        most = np.sqrt(2.0 * _APPROACH * self.world.acceleration * np.abs(off))
+        return wanted.velocity + np.clip(off / h, -most, most)
+
+
+def _coarse(s: HardwareSettings, period: float) -> bool:
+    """Whether updates at the control rate show all there is."""
+    whole = (s.gripper_delay, s.link.latency, s.command_timeout)
+    return s.controller == "forward_velocity" and all(abs(x / period - round(x / period)) < 1e-6 for x in whole)
+
+
+def at_physics_rate(world: World) -> World:
+    """The same world with a control step for each physics step."""
+    s, k = world.settings, world.settings.physics_steps
+    # latencies count control steps
+    slow_arm, slow_hand = (
+        tuple(k * x for x in steps) if isinstance(steps, tuple) else k * steps
+        for steps in (s.arm.latency, s.gripper.latency)
+    )
+    finer = dataclasses.replace(
+        s,
+        control_hz=s.control_hz * k,
+        horizon=s.horizon * k,
+        physics_steps=1,
+        arm=dataclasses.replace(s.arm, latency=slow_arm),
+        gripper=dataclasses.replace(s.gripper, latency=slow_hand),
+    )
+    return dataclasses.replace(world, settings=finer)
 
 
 def middle_of_targets(world: World) -> np.ndarray:
@@ -97,54 +294,3 @@ def middle_of_targets(world: World) -> np.ndarray:
     t = world.settings.target
     radius, azimuth = sum(t.radius) / 2, sum(t.azimuth) / 2
     return np.array([radius * np.cos(azimuth), radius * np.sin(azimuth), t.height])
-
-
-class Pace(enum.Enum):
-    """Whether the world waits for commands."""
-
-    FREE = "free"
-    """It moves on by the wall clock."""
-    WAITING = "waiting"
-    """After a reset in lock-step: it stands still until the first command."""
-    LOCKED = "locked"
-    """In lock-step under command: every command is one step."""
-
-
-class LockStep:
-    """As fast as possible and still faithful: the world takes exactly one step for each command.
-
-    One token circulates: a state goes out, its command comes in, the next state goes out. So a throw does not
-    depend on how fast or how loaded the machine is. `reset` starts it; where commands stop, the world is free
-    again and moves by the wall clock until the next reset. Then the last command persists.
-
-    Args:
-        period: control period, s (wall) while free.
-        patience: how long to wait for a command, s (wall), under command and after a reset. Long beside a
-            control period: a machine busy with other things answers late, and a throw must not differ.
-    """
-
-    def __init__(self, period: float, patience: tuple[float, float] = (2.0, 10.0)) -> None:
-        self.period, self.patience = period, patience
-        self.pace, self._since = Pace.FREE, 0.0
-
-    def reset(self, now: float) -> None:
-        """The world has been reset at `now`, s (wall)."""
-        self.pace, self._since = Pace.WAITING, now
-
-    def on_command(self, now: float) -> bool:
-        """A command came in; whether it makes a step."""
-        if self.pace is Pace.FREE:
-            return False
-        self.pace, self._since = Pace.LOCKED, now
-        return True
-
-    def on_time(self, now: float) -> bool:
-        """Called regularly; whether time alone makes a step."""
-        waits = {Pace.FREE: self.period, Pace.LOCKED: self.patience[0], Pace.WAITING: self.patience[1]}
-        if now - self._since < waits[self.pace]:
-            return False
-        # keep the beat rather than drift, unless the beat was lost
-        behind = now - self._since - self.period
-        self._since = now - behind if self.pace is Pace.FREE and behind < self.period else now
-        self.pace = Pace.FREE
-        return True

@@ -55,7 +55,8 @@ class RobotSettings:
     position_margin: float = 0.0
     """Kept free at each end of a joint's travel, rad or m."""
     controllers: dict[str, str] = field(default_factory=dict)
-    """Topics of the real controllers: `commands`, `joint_trajectory`, `gripper`."""
+    """Topics of the real controllers: `commands`, `joint_trajectory`, `gripper`; their actions:
+    `follow_joint_trajectory`, `gripper_command`."""
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,19 @@ class SafetyFilter:
             self._latch.reset()
         return self.at_rest
 
+    def stop_path(self) -> np.ndarray:
+        """Velocities of the stop that begins with the next command, one a period, rad/s, [K, n]; the last is 0.
+
+        Nothing changes by asking. For a controller that takes whole motions at once.
+        """
+        v, a, path = list(self._v), list(self._a), []
+        while any(v) or any(a):
+            after = [j.stop(*now, self.period) for j, now in zip(self._joints, zip(v, a))]
+            a = [(x - y) / self.period for x, y in zip(after, v)]
+            v = after
+            path.append(v)
+        return np.array(path).reshape(len(path), self._n)
+
     def deadman(self, held: bool, now: float) -> None:
         """A sign of the deadman at `now`, s: that it is held, or that it was let go, which stops the arm."""
         if held:
