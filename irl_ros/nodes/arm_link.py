@@ -44,6 +44,7 @@ class ArmLink:
         period: between joint states, s.
         stamp: its stamp.
         reading: the newest joint state as it came, with the wall time of its arrival; None before the first.
+        ball: time and height of the newest ball sample, s and m; None where nobody tracks it.
         filter: every command passes it.
     """
 
@@ -65,6 +66,7 @@ class ArmLink:
         self.period = world.dt
         self.stamp = Time()
         self.reading: JointReading | None = None
+        self.ball: tuple[float, float] | None = None
         self._origin: int | None = None
         interface = self.filter.settings.interface
         planned = controller in PLANNED
@@ -195,7 +197,9 @@ class ArmLink:
     def _on_ball(self, message: Odometry) -> None:
         p, o, v = message.pose.pose.position, message.pose.pose.orientation, message.twist.twist.linear
         velocity = twist_in_world((o.x, o.y, o.z, o.w), (v.x, v.y, v.z))
-        self.live.ball(self._seconds(message.header.stamp), (p.x, p.y, p.z), velocity)
+        now = self._seconds(message.header.stamp)
+        self.live.ball(now, (p.x, p.y, p.z), velocity)
+        self.ball = (now, p.z)
 
     def _on_target(self, message: PointStamped) -> None:
         self.live.target((message.point.x, message.point.y, message.point.z))

@@ -1,4 +1,4 @@
-"""The actions of ros2_control's controllers, where control_msgs is installed: asked for, and offered by sim_arm."""
+"""The actions of ros2_control's controllers, where control_msgs is installed: asked for, and simulated."""
 
 from __future__ import annotations
 
@@ -113,7 +113,9 @@ class SimulatedActions:
         follow: hands a trajectory message to the arm; raises InputError where it refuses.
     """
 
-    def __init__(self, node: Node, arm: SimulatedArm, follow: Callable[[JointTrajectory], Trajectory]) -> None:
+    def __init__(
+        self, node: Node, arm: SimulatedArm, follow: Callable[[JointTrajectory], Trajectory]
+    ) -> None:
         from control_msgs.action import FollowJointTrajectory, GripperCommand
 
         self._node, self._arm, self._follow = node, arm, follow
@@ -121,9 +123,7 @@ class SimulatedActions:
         trajectory, gripper = names.controller_actions(arm.world.robot)
         self._goal: Any = None
         self._done: Future | None = None
-        ActionServer(
-            node, GripperCommand, gripper, self._open, goal_callback=lambda _: GoalResponse.ACCEPT
-        )
+        ActionServer(node, GripperCommand, gripper, self._open, goal_callback=lambda _: GoalResponse.ACCEPT)
         if arm.settings.controller == "joint_trajectory":
             ActionServer(
                 node,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from irl_ros.nodes.arm_outputs import (
     trajectory_output,
 )
 from irl_ros.nodes.base import run
+from irl_ros.nodes.gripper_trial import GripperTrial
 from irl_ros.nodes.managed import ManagedNode
 from irl_ros.nodes.throw_action import ThrowAction
 from irl_ros.nodes.throws import PlannedThrow, StreamedThrow, Throw, ThrowContext
@@ -61,7 +63,11 @@ class PolicyNode(ManagedNode):
             "gripper_delay", 0.0, "s from the command to open to the ball's leaving, as measured", 0.0, 2.0
         )
         self.parameter(
-            "plan_rate", 0.0, "points a second of a planned throw, 1000 for a Franka; 0: control rate", 0.0, 1000.0
+            "plan_rate",
+            0.0,
+            "points a second of a planned throw, 1000 for a Franka; 0: control rate",
+            0.0,
+            1000.0,
         )
         self.parameter("max_age", 0.1, "oldest joint state to act on, s", 0.02, 10.0)
         self.parameter("tracking", 0.1, "farthest a joint may be from its command, rad", 0.001, 3.0)
@@ -80,6 +86,7 @@ class PolicyNode(ManagedNode):
         self._controller = self.value("controller")
         self._enabled, self.throws = self.value("enabled"), 0
         self._throw: Throw | None = None
+        self._trial: GripperTrial | None = None
         self._latency_ms: deque[float] = deque(maxlen=100_000)
 
     def activate(self) -> None:
@@ -115,6 +122,7 @@ class PolicyNode(ManagedNode):
         # a throw takes a while; in the common group it would wait for states that wait for it
         group = MutuallyExclusiveCallbackGroup()
         self.create_service(Trigger, "~/throw", self._on_throw, callback_group=group)
+        self.create_service(Trigger, "~/measure_gripper", self._on_measure, callback_group=group)
         self.action = ThrowAction(self)
 
     def deactivate(self) -> None:
@@ -168,6 +176,20 @@ class PolicyNode(ManagedNode):
             response.success, response.message = not throw.fault, throw.fault or throw.summary
         return response
 
+    async def _on_measure(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Opens the hand of the arm at rest and tells how long that took."""
+        response.success, response.message = False, self.refusal()
+        if not response.message and self.link.ball is None:
+            response.message = f"nobody tracks the ball on {names.BALL}"
+        if not response.message:
+            self._trial = GripperTrial(self.link)
+            delay = await self._trial.over
+            self._trial = None
+            self.link.end()
+            response.success = math.isfinite(delay)
+            response.message = f"gripper_delay: {delay:.3f}" if response.success else "the ball did not fall"
+        return response
+
     def refusal(self, replaces: bool = False) -> str:
         """Why no throw can begin; "" where one can.
 
@@ -185,7 +207,7 @@ class PolicyNode(ManagedNode):
             return f"waiting for {', '.join(missing)}"
         if not link.connected or not (self._output is None or self._output.connected):
             return "nobody takes the commands"
-        if self._throw is not None and not replaces:
+        if self._trial is not None or (self._throw is not None and not replaces):
             return "a throw is under way"
         return StopReason.STALE.value if link.stale else ""
 
@@ -209,6 +231,8 @@ class PolicyNode(ManagedNode):
     def _on_state(self, sent: int) -> None:
         if self._throw is not None:
             self._throw.on_state(sent)
+        elif self._trial is not None:
+            self._trial.on_state()
 
     def _on_silence(self) -> None:
         if self._throw is not None:

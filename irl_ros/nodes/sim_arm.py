@@ -36,7 +36,7 @@ class SimArm(ManagedNode):
     """Steps a SimulatedArm at the world's control rate and puts its state on topics.
 
     A state stamped t goes out; the command that answers it acts from t to t + 1/control_hz, as in training.
-    In lock-step a command to the arm makes a step; where a trajectory moves it, a command to the gripper does.
+    In lock-step a command to the arm makes a step; where trajectories move it, one to the gripper does.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""SimulatedArm: a throw world behind the controllers of a real arm. No ROS here; `sim_arm` puts it on topics."""
+"""SimulatedArm: a throw world behind a real arm's controllers. No ROS here; `sim_arm` puts it on topics."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class SimulatedArm:
         return self.simulator.observed()
 
     def activate(self) -> None:
-        """Activate the controllers, as a controller manager would: without a command; the arm stays or stops."""
+        """Activate the controllers, as a controller manager would: without a command, so the arm stops."""
         self.forward.activate()
         self.fingers.activate()
         self.trajectory.activate(self.q)
@@ -243,7 +243,9 @@ class SimulatedArm:
         at, velocity = self._on_line(last, self.time + self._h)
         return Setpoint(at, velocity)
 
-    def _on_line(self, line: tuple[float, np.ndarray, np.ndarray], now: float) -> tuple[np.ndarray, np.ndarray]:
+    def _on_line(
+        self, line: tuple[float, np.ndarray, np.ndarray], now: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         begun, start, end = line
         share = (now - begun) / self.world.dt
         if share > 1.0 + 1e-9:
@@ -267,7 +269,9 @@ class SimulatedArm:
 def _coarse(s: HardwareSettings, period: float) -> bool:
     """Whether updates at the control rate show all there is."""
     whole = (s.gripper_delay, s.link.latency, s.command_timeout)
-    return s.controller == "forward_velocity" and all(abs(x / period - round(x / period)) < 1e-6 for x in whole)
+    return s.controller == "forward_velocity" and all(
+        abs(x / period - round(x / period)) < 1e-6 for x in whole
+    )
 
 
 def at_physics_rate(world: World) -> World:

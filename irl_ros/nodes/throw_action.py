@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -91,10 +92,8 @@ class ThrowAction:
 
     async def _see_landing(self) -> None:
         """Until the ball is down, as tracked or as it must be by now."""
-        try:
+        with contextlib.suppress(TimeoutError):  # the result says so
             await self._node.until(lambda: bool(self._state().landed), _FLIGHT, "the ball did not land")
-        except TimeoutError:
-            pass  # the result says so
 
     def _state(self) -> State:
         state, _ = self._node.link.live.at(self._node.link.time)

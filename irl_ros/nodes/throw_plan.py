@@ -1,4 +1,4 @@
-"""A whole throw, thought through before it begins: for controllers that take a motion at once. No ROS here."""
+"""A whole throw, thought through before it begins, for controllers that take whole motions. No ROS here."""
 
 from __future__ import annotations
 
@@ -168,9 +168,7 @@ class _ImaginedArm:
     def state(self, phase: float) -> State:
         """As a policy sees it, leading shape [1]."""
         held = torch.tensor([self._release is None])
-        seen = State(
-            *self._motion(), *self._ball, self._target, held, self._landed, torch.tensor([phase])
-        )
+        seen = State(*self._motion(), *self._ball, self._target, held, self._landed, torch.tensor([phase]))
         return seen.to(dtype=torch.float32)
 
     def move(self, velocity: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""One throw of a policy on a real controller: streamed at the control rate, or planned and sent as a whole."""
+"""One throw of a policy on a real controller: streamed at the control rate, or planned and sent whole."""
 
 from __future__ import annotations
 
@@ -135,9 +135,11 @@ class Throw(ABC):
         act, reading = self._c.policy.act, self.link.reading
         return plan_throw(act, self.world, settings, reading, target, self._c.plan_rate)
 
+    @abstractmethod
     def _prepare(self) -> None:
         """Before the motion."""
 
+    @abstractmethod
     def _between_steps(self) -> None:
         """At every state, of which there may be more than control steps."""
 
@@ -199,7 +201,7 @@ class StreamedThrow(Throw):
 
 
 class PlannedThrow(Throw):
-    """One trajectory that ends at rest, to a joint_trajectory_controller, which follows it whatever becomes of us.
+    """One trajectory that ends at rest, to a joint_trajectory_controller: it goes on, whatever becomes of us.
 
     It is planned through a safety filter. While the controller follows it, the filter of the link goes along
     with what is measured: its first fault replaces the motion by the way to rest. The start is chosen so

@@ -117,7 +117,7 @@ class SafetyFilter:
         return self.at_rest
 
     def stop_path(self) -> np.ndarray:
-        """Velocities of the stop that begins with the next command, one a period, rad/s, [K, n]; the last is 0.
+        """Velocities of the stop that begins with the next command, one a period, rad/s, [K, n].
 
         Nothing changes by asking. For a controller that takes whole motions at once.
         """

@@ -12,13 +12,14 @@ import pytest
 import torch
 from geometry_msgs.msg import PointStamped
 from nav_msgs.msg import Odometry
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from irl_ros.demos.audit import describe
 from irl_ros.msg import PolicyStep
 from irl_ros.nodes import interface as names
 from irl_ros.nodes.deployment import deploy
+from irl_ros.nodes.recording import LOCKSTEP_MAX_AGE
 from irl_ros.nodes.session import LIMIT, Child, Session
 from irl_ros.rl.policy import load_policy
 from irl_ros.safety import StopReason
@@ -37,7 +38,7 @@ def nodes(session: Session, bundle: Path) -> Iterator[tuple[Child, Child]]:
     aim = session.node.create_publisher(PointStamped, names.TARGET, names.LATCHED)
     aim.publish(message)
     arm = session.start("sim_arm", real_time_factor=0.0)
-    policy = session.start("policy", run=str(bundle), max_age=0.5)
+    policy = session.start("policy", run=str(bundle), max_age=LOCKSTEP_MAX_AGE)
     yield arm, policy
     session.stop(policy, arm)
 
@@ -146,6 +147,33 @@ def test_disabling_it_in_mid_throw_brings_the_arm_to_rest(session, enable, liste
     assert (answer.result().success, answer.result().message) == (False, StopReason.DISABLED.value)
     assert len(commands) < WORLD.horizon
     assert_inside_limits(session, commands)
+
+
+def test_an_emergency_stop_brings_the_arm_to_rest_until_reset_and_enabled(session, enable, listen):
+    enable(True)
+    commands = listen(Float64MultiArray, names.ARM_COMMANDS, COMMANDS)
+    button = session.node.create_publisher(Bool, names.EMERGENCY_STOP, names.LATCHED)
+    answer = begin_throw(session, commands, 10)
+    button.publish(Bool(data=True))
+    session.until(answer.done, LIMIT, "the throw goes on")
+    assert (answer.result().success, answer.result().message) == (False, StopReason.ESTOP.value)
+    assert_inside_limits(session, commands)
+    session.node.destroy_publisher(button)
+    assert "call ~/reset" in session.ask("policy/throw")[1]
+    session.demand("policy/reset")
+    assert "not enabled" in session.ask("policy/throw")[1]
+
+
+def test_an_arm_that_does_not_follow_is_stopped(session, nodes, enable, listen):
+    enable(True)
+    commands = listen(Float64MultiArray, names.ARM_COMMANDS, COMMANDS)
+    stranger = session.node.create_publisher(Float64MultiArray, names.ARM_COMMANDS, names.COMMAND)
+    session.until(lambda: stranger.get_subscription_count() > 1, LIMIT, "nobody hears the stranger")
+    answer = begin_throw(session, commands, 10)
+    stranger.publish(Float64MultiArray(data=[0.0]))  # stops the controller, as on a real arm
+    session.until(answer.done, LIMIT, "the throw goes on")
+    session.node.destroy_publisher(stranger)
+    assert (answer.result().success, answer.result().message) == (False, StopReason.TRACKING.value)
 
 
 def test_a_signal_in_mid_throw_leaves_the_arm_at_rest(session, nodes, enable, listen):

@@ -69,19 +69,24 @@ def test_a_throw_repeats_bit_by_bit(puppeteer):
     assert [list(m.position) for m in first] == [list(m.position) for m in second]
 
 
-def test_a_command_of_the_wrong_length_is_refused_and_changes_nothing(puppeteer, listen):
+def test_a_command_of_the_wrong_length_stops_the_controller_until_it_is_activated_again(puppeteer, listen):
     session = puppeteer.session
     reports = listen(DiagnosticArray, names.DIAGNOSTICS, 10)
     session.demand("sim_arm/reset")
-    here = puppeteer.joints[-1]
     puppeteer.arm.publish(Float64MultiArray(data=[1.0] * (N - 1)))
 
-    def refused() -> bool:
-        values = [v for r in reports for s in r.status for v in s.values if v.key == "refused"]
-        return bool(values) and values[-1].value == "1"
+    def complaint() -> str:
+        found = [s.message for r in reports for s in r.status if s.name == "sim_arm"]
+        return found[-1] if found else ""
 
-    session.until(refused, LIMIT, "the command was not refused")
-    assert list(puppeteer.joints[-1].position) == list(here.position), "lock-step: no command, no step"
+    session.until(lambda: "has stopped" in complaint(), LIMIT, "the controller did not stop")
+    puppeteer.arm.publish(Float64MultiArray(data=[0.3] * N))
+    seen = len(puppeteer.joints)
+    session.until(lambda: len(puppeteer.joints) > seen + 1, LIMIT, "time stands still")
+    assert np.abs(puppeteer.joints[-1].velocity).max() < 1e-9, "it ignores what comes"
+    session.demand("sim_arm/activate_controllers")
+    puppeteer.arm.publish(Float64MultiArray(data=[0.3] * N))
+    session.until(lambda: np.abs(puppeteer.joints[-1].velocity).max() > 0.1, LIMIT, "it is not active again")
 
 
 def test_simulated_time_runs_with_the_steps(puppeteer, listen):

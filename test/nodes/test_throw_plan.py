@@ -1,4 +1,4 @@
-"""A planned throw against the worlds it is meant for: inside all limits, at rest at the end, and it lands there."""
+"""A planned throw against the worlds it is meant for: inside all limits, to rest, as the policy throws."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_the_planned_throw_is_the_one_the_policy_makes_in_the_world():
     assert bool(state.landed) and bool(there.landed)
     apart = (there.ball_position - state.ball_position)[0].numpy()
     assert np.abs(apart).max() < 0.03
-    assert there.q[0].numpy() == pytest.approx(thrown.q[-1], abs=1e-6), "the arm rests where it was planned to"
+    assert there.q[0].numpy() == pytest.approx(thrown.q[-1], abs=1e-6), "it rests as planned"
 
 
 def test_at_a_thousand_points_a_second_jerk_is_limited_as_an_arm_sees_it():

@@ -1,4 +1,4 @@
-"""What stands between a command and the arm's motion on real robots: controllers, gripper, a faulty link. No ROS."""
+"""What stands between a command and a real arm's motion: controllers, gripper, a faulty link. No ROS."""
 
 from irl_ros.sim.hardware.forward_controller import ControllerStopped, ForwardController
 from irl_ros.sim.hardware.gripper import Gripper

@@ -1,4 +1,4 @@
-"""ros2_control's forward_command_controller: what it is sent goes to the joints, until it is sent something else."""
+"""ros2_control's forward_command_controller: what it was sent last goes to the joints."""
 
 from __future__ import annotations
 

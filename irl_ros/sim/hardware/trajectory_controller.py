@@ -1,4 +1,4 @@
-"""ros2_control's joint_trajectory_controller: a whole motion is accepted or refused, then followed to its end."""
+"""ros2_control's joint_trajectory_controller: a motion is accepted or refused, then followed to its end."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class TrajectoryController:
         order = [list(trajectory.joints).index(joint) for joint in self.joints]
         first, start = trajectory.points[0], now if trajectory.start is None else trajectory.start
         # what the first point gives, the state before it gives too, or the first curve would be another one
-        velocity = qd if len(first.velocities) else ()
-        acceleration = np.zeros_like(qd) if len(first.accelerations) else ()
+        velocity = qd.tolist() if len(first.velocities) else []
+        acceleration = [0.0] * len(qd) if len(first.accelerations) else []
         points = [_ordered(p, order, start) for p in trajectory.points]
-        self._points = [TrajectoryPoint(now, q.copy(), velocity, acceleration), *points]
+        self._points = [TrajectoryPoint(now, q.tolist(), velocity, acceleration), *points]
         # a start in the past: upstream leaps onto the curve. So do we: what happens then should be seen
         self._times = [-math.inf, *(p.time for p in points)]
         self.trajectory = trajectory
@@ -111,8 +111,8 @@ class TrajectoryController:
 
 def _ordered(point: TrajectoryPoint, order: list[int], start: float) -> TrajectoryPoint:
     """With the controller's joint order, and its time on the arm's clock."""
-    values = (
-        np.asarray(x, dtype=float)[order] if len(x) else ()
+    values = [
+        [x[i] for i in order] if len(x) else []
         for x in (point.positions, point.velocities, point.accelerations)
-    )
+    ]
     return TrajectoryPoint(start + point.time, *values)

@@ -1,4 +1,4 @@
-"""joint_trajectory_controller: what it refuses, the curve it puts through points, and that it ends at rest."""
+"""joint_trajectory_controller: what it refuses, its curve through the points, and that it ends at rest."""
 
 from __future__ import annotations
 
