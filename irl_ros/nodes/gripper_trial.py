@@ -7,6 +7,7 @@ from rclpy.task import Future
 
 from irl_ros.nodes.arm_link import ArmLink
 from irl_ros.safety import StopReason
+from irl_ros.sim.reference import Flight
 
 FALL = (0.01, 0.15)
 """m; a ball that fell less may hang on a finger, one that fell more may lie on something."""
@@ -65,5 +66,5 @@ class GripperTrial:
 
     def _finish(self) -> None:
         times, heights = np.array(self._samples or [(0.0, 0.0)]).T
-        left = leaving_time(times, heights, self._link.world.settings.gravity)
+        left = leaving_time(times, heights, Flight(self._link.world).g)
         self.over.set_result(left - self._opened)

@@ -29,7 +29,7 @@ class LockStep:
             control period: a machine busy with other things answers late, and a throw must not differ.
     """
 
-    def __init__(self, period: float, patience: tuple[float, float] = (2.0, 10.0)) -> None:
+    def __init__(self, period: float, patience: tuple[float, float] = (2.0, 60.0)) -> None:
         self.period, self.patience = period, patience
         self.pace, self._since = Pace.FREE, 0.0
 

@@ -30,10 +30,11 @@ from irl_ros.nodes.base import run
 from irl_ros.nodes.gripper_trial import GripperTrial
 from irl_ros.nodes.managed import ManagedNode
 from irl_ros.nodes.throw_action import ThrowAction
+from irl_ros.nodes.throw_plan import plan_throw
 from irl_ros.nodes.throws import PlannedThrow, StreamedThrow, Throw, ThrowContext
 from irl_ros.rewards.reward import load_reward
 from irl_ros.rl.policy import load_policy
-from irl_ros.safety import Decision, SafetySettings, StopReason
+from irl_ros.safety import Decision, JointReading, SafetySettings, StopReason
 from irl_ros.sim import load_world
 from irl_ros.sim.state import State
 
@@ -88,6 +89,13 @@ class PolicyNode(ManagedNode):
         self._throw: Throw | None = None
         self._trial: GripperTrial | None = None
         self._latency_ms: deque[float] = deque(maxlen=100_000)
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Think once: what runs for the first time is slow, and would be so in the first throw."""
+        n = self.world.robot.n
+        rest = JointReading(self.world.robot.joints, self.world.home, [0.0] * n, 0.0)
+        plan_throw(self.policy.act, self.world, SafetySettings(), rest, (1.0, 0.0, 0.0))
 
     def activate(self) -> None:
         robot = self.world.robot
@@ -108,7 +116,7 @@ class PolicyNode(ManagedNode):
             gripper,
             delay,
         )
-        self._context = ThrowContext(
+        self._shared = ThrowContext(
             self.link,
             self.policy,
             delay,
@@ -214,7 +222,7 @@ class PolicyNode(ManagedNode):
     async def throw(self) -> Throw:
         """Throw, to the end. Only where nothing refuses it."""
         output = self._output
-        throw = StreamedThrow(self._context) if output is None else PlannedThrow(self._context, output)
+        throw = StreamedThrow(self._shared) if output is None else PlannedThrow(self._shared, output)
         self._throw = throw
         throw.begin()
         await throw.over

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 CANCELED = "canceled"
 REPLACED = "replaced by another goal"
-_FLIGHT = 3.0  # s (wall); nothing flies longer
+_FLIGHT = 10.0  # s (wall); nothing flies longer, but a busy machine may be late
+_STOP = 30.0  # s (wall) for the throw before to come to rest
 
 
 class ThrowAction:
@@ -68,7 +69,7 @@ class ThrowAction:
         before, self._goal = self._node.throwing, handle
         if before is not None:
             before.stop(StopReason.DISABLED, REPLACED)
-            await self._node.until(lambda: self._node.throwing is None, _FLIGHT, "the throw did not end")
+            await self._node.until(lambda: self._node.throwing is None, _STOP, "the throw did not end")
         refusal = self._node.refusal()
         if refusal or self._goal is not handle or handle.is_cancel_requested:
             fault = refusal or (CANCELED if handle.is_cancel_requested else REPLACED)

@@ -186,7 +186,7 @@ class _ImaginedArm:
         if self._release is None or not passed:
             self._ball = self._kinematics.tool_motion(*self._motion())
         elif not self._landed.item():
-            position, speed, self._landed = self._flight.advance(*self._ball, self._target[:, 2])
+            position, speed, self._landed = self._flight.advance(*self._ball, self._target)
             self._ball = position, speed
 
     def plan(self, wanted: list[np.ndarray], stop: StopReason | None) -> ThrowPlan:

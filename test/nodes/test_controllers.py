@@ -58,8 +58,8 @@ class Arm:
 
     def prepare(self) -> None:
         """Arm at home with a new ball, and a policy that knows it."""
-        self.session.demand("sim_arm/reset")
         count = len(self.joints)
+        self.session.demand("sim_arm/reset")
         self.session.until(lambda: len(self.joints) > count, LIMIT, "no state after the reset")
 
     def throw(self) -> str:

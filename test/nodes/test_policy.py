@@ -112,13 +112,19 @@ def assert_inside_limits(session: Session, commands: list[Float64MultiArray]) ->
 
 
 def begin_throw(session: Session, commands: list, count: int):
-    """A throw under way, with `count` commands sent."""
-    session.demand("sim_arm/reset")
+    """A throw under way, with `count` commands sent; refused while the policy has not seen the new state."""
     client = session.node.create_client(Trigger, "policy/throw")
     session.until(client.service_is_ready, LIMIT, "no policy node")
-    answer = client.call_async(Trigger.Request())
-    session.until(lambda: len(commands) >= count, LIMIT, "the throw did not begin")
-    return answer
+    answers = []
+
+    def under_way() -> bool:
+        session.demand("sim_arm/reset")
+        answers.append(client.call_async(Trigger.Request()))
+        session.until(lambda: answers[-1].done() or len(commands) >= count, LIMIT, "no answer")
+        return len(commands) >= count
+
+    session.until(under_way, LIMIT, "the throw did not begin")
+    return answers[-1]
 
 
 def test_it_brings_the_arm_to_rest_when_joint_states_fall_silent(session, nodes, enable, listen):
