@@ -56,8 +56,8 @@ class SimulatedArm:
     What the world delays or disturbs, it does here too: `state` is the truth, `seen` what sensors show of it.
     The arm is stepped by control periods. Velocities that are forwarded act for a whole one, as in training.
     Everything finer (positions, trajectories, delays) needs updates at the physics rate, and gets them: then
-    the world runs at that rate. A position is reached within one control period, on a straight line, as
-    drivers that interpolate do it.
+    the world runs at that rate. Positions are smoothed over a control period, as drivers do it that take them
+    at a lower rate than the arm does.
 
     Args:
         world: robot, limits and control period.
@@ -111,8 +111,7 @@ class SimulatedArm:
         self.forward.activate()
         self.fingers.activate()
         self.trajectory.activate(self.q)
-        self._interpolation: tuple[float, np.ndarray, np.ndarray] | None = None
-        self._gripper_value: float | None = None
+        self._lines: _Lines | None = None
         self.complaint = ""
 
     @property
@@ -224,7 +223,7 @@ class SimulatedArm:
             return rest if setpoint is None else self._servo(setpoint)
         command = self._updated(self.forward)
         if kind == "forward_position":
-            return rest if command is None else self._servo(self._straight_to(command))
+            return rest if command is None else self._servo(self._smoothed(command))
         if command is None:
             return rest
         if self.updates == 1:
@@ -234,23 +233,14 @@ class SimulatedArm:
         q, qd = (torch.as_tensor(x)[None] for x in (self.q, self.qd))
         return self._reference.command(q, qd, torch.as_tensor(share))[0].numpy()
 
-    def _straight_to(self, position: np.ndarray) -> Setpoint:
-        """On the line from where the last command led so far to this one, over one control period."""
-        last = self._interpolation
-        if last is None or not np.array_equal(last[2], position):
-            begin = self.q if last is None else self._on_line(last, self.time)[0]
-            self._interpolation = last = (self.time, begin, position)
-        at, velocity = self._on_line(last, self.time + self._h)
-        return Setpoint(at, velocity)
-
-    def _on_line(
-        self, line: tuple[float, np.ndarray, np.ndarray], now: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        begun, start, end = line
-        share = (now - begun) / self.world.dt
-        if share > 1.0 + 1e-9:
-            return end, np.zeros_like(end)
-        return start + min(share, 1.0) * (end - start), (end - start) / self.world.dt
+    def _smoothed(self, position: np.ndarray) -> Setpoint:
+        """On straight lines from each command to the next, a control period each, averaged over one."""
+        if self._lines is None:
+            here = self.q
+            self._lines = _Lines(self.time, here, here, position)
+        elif not np.array_equal(self._lines.end, position):
+            self._lines = self._lines.towards(position, self.time, self.world.dt)
+        return self._lines.at(self.time + self._h, self.world.dt)
 
     def _servo(self, wanted: Setpoint) -> np.ndarray:
         """Velocity, rad/s [n], that has the joints where they should be at the end of this update.
@@ -264,6 +254,36 @@ class SimulatedArm:
         off = wanted.position - 0.5 * h * wanted.velocity - self.q
         most = np.sqrt(2.0 * _APPROACH * self.world.acceleration * np.abs(off))
         return wanted.velocity + np.clip(off / h, -most, most)
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """The last two straight lines of a stream of positions, rad, [n], a control period each."""
+
+    begun: float
+    """When the second line was begun, s."""
+    start: np.ndarray
+    bend: np.ndarray
+    end: np.ndarray
+
+    def at(self, now: float, period: float) -> Setpoint:
+        """The mean of the lines over the period before `now`, and its velocity."""
+        first, second = self.bend - self.start, self.end - self.bend
+        if not first.any() and not second.any():
+            return Setpoint(self.end, np.zeros_like(self.end))
+        share = (now - self.begun) / period
+        if share > 1.0 + 1e-9:
+            return _Lines(self.begun + period, self.bend, self.end, self.end).at(now, period)
+        old = (1.0 - share) * (self.start + 0.5 * (1.0 + share) * first)
+        new = share * (self.bend + 0.5 * share * second)
+        return Setpoint(old + new, ((1.0 - share) * first + share * second) / period)
+
+    def towards(self, position: np.ndarray, now: float, period: float) -> _Lines:
+        """A new command comes at `now`; the second line ends where it has got to."""
+        share = min((now - self.begun) / period, 1.0)
+        reached = self.bend + share * (self.end - self.bend)
+        late = now - self.begun > 1.5 * period  # it has rested at the end meanwhile
+        return _Lines(now, self.end if late else self.bend, reached, position)
 
 
 def _coarse(s: HardwareSettings, period: float) -> bool:

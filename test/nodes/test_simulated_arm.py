@@ -205,17 +205,22 @@ def test_a_second_trajectory_takes_over_in_motion():
     assert state.q[0].numpy() == pytest.approx(WORLD.home, abs=1e-6) and state.qd.abs().max() == 0
 
 
-def test_positions_at_the_control_rate_are_reached_one_period_later_on_a_straight_line():
-    simulated = arm(controller="forward_position")
-    speed = 0.2 * WORLD.velocity
+def test_positions_at_the_control_rate_are_followed_smoothly_half_a_period_late():
+    simulated, before = arm(controller="forward_position"), np.zeros(N)
+    speed, h = 0.2 * WORLD.velocity, WORLD.physics_dt
     for k in range(1, 40):
         simulated.command(WORLD.home + k * WORLD.dt * speed)
         state = simulated.step()
-    assert state.qd[0].numpy() == pytest.approx(speed, abs=1e-6)
-    assert state.q[0].numpy() == pytest.approx(WORLD.home + 39 * WORLD.dt * speed, abs=1e-4 + WORLD.dt * 0.1)
+        change = (state.qd[0].numpy() - before) / WORLD.dt
+        assert np.all(np.abs(change) <= WORLD.acceleration + 1e-9)
+        before = state.qd[0].numpy()
+    assert before == pytest.approx(speed, abs=1e-9)
+    way = (38.5 * WORLD.dt + 0.5 * h) * speed
+    assert state.q[0].numpy() == pytest.approx(WORLD.home + way, abs=1e-6)
     for _ in range(10):
         state = simulated.step()
-    assert state.qd.abs().max() == 0, "the last position persists"
+    assert state.qd.abs().max() < 1e-9, "the last position persists"
+    assert state.q[0].numpy() == pytest.approx(WORLD.home + 39 * WORLD.dt * speed, abs=1e-6)
 
 
 def test_a_leap_in_position_is_made_inside_the_limits():
