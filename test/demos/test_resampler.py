@@ -68,6 +68,31 @@ def test_live_equals_recorded(throws, world: World, ball: bool, velocities: bool
     np.testing.assert_allclose(phase, np.arange(60) / 60, atol=1e-9)
 
 
+def test_at_the_newest_sample_the_short_way_is_the_long_one(throws, world: World) -> None:
+    """What a control loop asks at every step, in the hand, in the air and on the ground."""
+    resampler = Resampler(world)
+    motion, released = recorded_motion(throws, 0, world.dt, True, True)
+    landing = resampler.landing(motion.joints, motion.ball, released, motion.target[2])
+    motion = Motion(motion.joints, motion.ball, motion.target, released, landing)
+    want = resampler.sample(motion, motion.joints.times)
+    live, short = LiveState(world), []
+    live.begin(motion.joints.times[0])
+    live.target(motion.target)
+    for k, time in enumerate(motion.joints.times):
+        live.joint_state(time, world.robot.joints, motion.joints.x[k], motion.joints.v[k])
+        live.ball(time, motion.ball.x[k], motion.ball.v[k])
+        short.append(live._just_measured(time) is not None)
+        state, _ = live.at(time, dtype=torch.float64)
+        for name in FIELDS:
+            got = getattr(state, name)[0].numpy()
+            np.testing.assert_allclose(got, want[name][k], rtol=0, atol=1e-9, err_msg=f"{name} {k}")
+        if time == released:
+            live.release(released)
+    held, low = want["held"], want["ball_position"][:, 2] < motion.target[2] + 0.1
+    moving = np.abs(want["ball_velocity"]).any(1)
+    assert short == list((held & (np.cumsum(moving) > 0)) | (~held & ~low)), "it is taken where it may be"
+
+
 def test_live_state_runs_ahead_for_one_step_then_holds(throws, world: World) -> None:
     motion, _ = recorded_motion(throws, 0, world.dt, True, True)
     live = LiveState(world)
