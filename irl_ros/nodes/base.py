@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import signal
 import sys
 import traceback
@@ -19,7 +20,7 @@ from rclpy.exceptions import (
     InvalidParameterValueException,
     ParameterUninitializedException,
 )
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import Executor, MultiThreadedExecutor, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
@@ -36,6 +37,7 @@ _PARAMETER_FAULTS = (
     InvalidParameterValueException,
     ParameterUninitializedException,
 )
+EXECUTORS = ("single", "multi", "events")
 _HEARTBEAT = 0.1  # s; how soon a signal is noticed while nothing else happens
 
 
@@ -56,6 +58,9 @@ class IrlNode(Node):
         self.exit_code: int | None = None
         self._naps: set[Timer] = set()
         self.parameters = Parameters(self, lambda: self.changed())
+        self.parameter(
+            "executor", "single", "what runs the callbacks; events: experimental", choices=EXECUTORS
+        )
         self._diagnostics = self.create_publisher(DiagnosticArray, DIAGNOSTICS, 10)
         self.create_wall_timer(1.0, self._report)
 
@@ -167,6 +172,14 @@ class IrlNode(Node):
         self._diagnostics.publish(array)
 
 
+def _executor(kind: str) -> Executor:
+    if kind == "events":
+        from rclpy.experimental import EventsExecutor  # not before Kilted
+
+        return EventsExecutor()
+    return MultiThreadedExecutor(2) if kind == "multi" else SingleThreadedExecutor()
+
+
 def run(build: Callable[[], IrlNode], arguments: Sequence[str] | None = None) -> int:
     """Spin a node until it finishes or SIGINT or SIGTERM comes; returns the exit code.
 
@@ -182,9 +195,12 @@ def run(build: Callable[[], IrlNode], arguments: Sequence[str] | None = None) ->
     try:
         node = build()
         node.create_wall_timer(_HEARTBEAT, lambda: None)
-        executor = SingleThreadedExecutor()
+        executor = _executor(node.value("executor"))
         executor.add_node(node)
         node.come_up()
+        # what is loaded by now stays: a collection that walks through all of it would halt a control loop
+        gc.collect()
+        gc.freeze()
         while not signals and node.exit_code is None:
             # an answer may be due on a service that a transition has taken down meanwhile
             with contextlib.suppress(InvalidHandle):

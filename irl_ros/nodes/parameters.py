@@ -43,7 +43,8 @@ class Parameters:
 
     def __init__(self, node: Node, changed: Callable[[], None]) -> None:
         self._node, self._changed = node, changed
-        self._rules: dict[str, Rule] = {}
+        self.rules: dict[str, Rule] = {}
+        self.defaults: dict[str, Any] = {}
         self.fixed = ""
         """Why a parameter that is not live cannot be set now; "": it can."""
         node.add_on_set_parameters_callback(self._judge)
@@ -78,12 +79,13 @@ class Parameters:
         value = self._node.declare_parameter(name, default, descriptor).value
         if value is not None:
             self._check(name, value, rule)
-        self._rules[name] = rule  # from now on setting it is a change
+        self.defaults[name] = default
+        self.rules[name] = rule  # from now on setting it is a change
         return value
 
     def _judge(self, parameters: list[Parameter]) -> SetParametersResult:
         for parameter in parameters:
-            rule = self._rules.get(parameter.name)
+            rule = self.rules.get(parameter.name)
             if rule is None:
                 continue  # ROS's own, as use_sim_time
             try:
@@ -102,5 +104,5 @@ class Parameters:
             rule.check(value)
 
     def _tell(self, parameters: list[Parameter]) -> None:
-        if self.fixed and any(p.name in self._rules for p in parameters):
+        if self.fixed and any(p.name in self.rules for p in parameters):
             self._changed()
