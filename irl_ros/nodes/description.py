@@ -1,15 +1,18 @@
-"""What a running node offers and takes, as Markdown: the lower part of docs/ros-interface.md.
+"""What running nodes offer and take: the lower part of docs/ros-interface.md, and what SROS2 must allow them.
 
-python -m irl_ros.nodes.description    prints it, for all nodes
+python -m irl_ros.nodes.description                    prints the former, for all nodes
+python -m irl_ros.nodes.description sros2 POLICY_XML   rewrites the latter
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import rclpy
 from rclpy.action import get_action_client_names_and_types_by_node, get_action_server_names_and_types_by_node
@@ -25,6 +28,11 @@ from irl_ros.sim import load_world
 
 _EVERY_NODES = {"parameter_events", "rosout", "diagnostics", "~/transition_event"}
 
+_ABOUT_POLICY = """
+SROS2 policy: an enclave for each node, with all that it needs and nothing else, on default topic names.
+Written by `python -m irl_ros.nodes.description sros2 FILE`, and compared with the nodes by a test. Tools,
+drivers and people need enclaves too. How to use it: docs/ros-interface.md
+"""
 _PARAMETER_TYPES = ("rcl_interfaces/", "type_description_interfaces/", "lifecycle_msgs/")
 
 
@@ -44,7 +52,7 @@ def nodes() -> Iterator[IrlNode]:
 def arguments(run: Path) -> list[str]:
     """Of the command line, that let every node come up; an untrained policy is put into `run`."""
     Policy(load_world()).save(run)
-    return ["--ros-args", "-p", f"policy:run:={run}", "-p", "use_sim_time:=false"]
+    return ["--ros-args", "-p", f"policy:run:={run}", "-p", "sim_arm:publish_clock:=true"]
 
 
 def describe(node: IrlNode) -> str:
@@ -70,6 +78,41 @@ def describe(node: IrlNode) -> str:
     lines += ["| | name | type | QoS |", "|---|---|---|---|", *rows, ""]
     lines += ["| parameter | default | allowed | |", "|---|---|---|---|", *_parameters(node), ""]
     return "\n".join(lines)
+
+
+def permissions(node: IrlNode) -> ElementTree.Element:
+    """One node's enclave in an SROS2 policy: all it publishes, hears, offers and calls, and nothing else."""
+    where = (node.get_name(), node.get_namespace())
+    enclave = ElementTree.Element("enclave", path=f"/irl_ros/{node.get_name()}")
+    profile = ElementTree.SubElement(
+        ElementTree.SubElement(enclave, "profiles"), "profile", ns="/", node=node.get_name()
+    )
+    for group, item, how, found in (
+        ("topics", "topic", "publish", node.get_publisher_names_and_types_by_node(*where)),
+        ("topics", "topic", "subscribe", node.get_subscriber_names_and_types_by_node(*where)),
+        ("services", "service", "reply", node.get_service_names_and_types_by_node(*where)),
+        ("services", "service", "request", node.get_client_names_and_types_by_node(*where)),
+        ("actions", "action", "execute", get_action_server_names_and_types_by_node(node, *where)),
+        ("actions", "action", "call", get_action_client_names_and_types_by_node(node, *where)),
+    ):
+        allowed = sorted({_short(name, node) for name, _ in found if "/_action/" not in name})
+        if how == "subscribe":
+            allowed = sorted({*allowed, "clock"})  # with use_sim_time
+        if allowed:
+            element = ElementTree.SubElement(profile, group, {how: "ALLOW"})
+            for name in allowed:
+                ElementTree.SubElement(element, item).text = name
+    return enclave
+
+
+def _write_permissions(path: Path) -> None:
+    policy = ElementTree.Element("policy", version="0.2.0")
+    enclaves = ElementTree.SubElement(policy, "enclaves")
+    enclaves.extend(permissions(node) for node in nodes())
+    ElementTree.indent(policy)
+    comment = ElementTree.tostring(ElementTree.Comment(_ABOUT_POLICY), encoding="unicode")
+    text = ElementTree.tostring(policy, encoding="unicode")
+    path.write_text(f'<?xml version="1.0" encoding="UTF-8"?>\n{comment}\n{text}\n')
 
 
 def _topics(kind: str, node: IrlNode, found: Sequence[tuple[str, list[str]]]) -> list[str]:
@@ -127,7 +170,10 @@ def _short(name: str, node: IrlNode) -> str:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rclpy.init(args=arguments(Path(folder)))
-        print("\n".join(describe(node) for node in nodes()), end="")
+        if sys.argv[1:2] == ["sros2"]:
+            _write_permissions(Path(sys.argv[2]))
+        else:
+            print("\n".join(describe(node) for node in nodes()), end="")
         rclpy.try_shutdown()
 
 
