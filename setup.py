@@ -16,7 +16,8 @@ REQUIREMENTS = [
     "torch>=2.2",
     "pybullet>=3.2.6",
     "pyyaml>=6.0",
-    "rosbags>=0.10",  # reads and writes rosbag2 without C++
+    "rosbags>=0.11",  # writes rosbag2 without C++, and knows its messages
+    "backports.zstd>=1.0; python_version < '3.14'",  # compressed bags; rosbags brings it too
     "safetensors>=0.4",  # policies and rewards without pickle
     "gymnasium>=1.0",
     "matplotlib>=3.8",
@@ -55,7 +56,7 @@ TESTS = [
 class RosDistribution(Distribution):
     """Tells setuptools what it cannot see: that compiled files and data come, and which nodes there are."""
 
-    ros_nodes = ("sim_arm", "operator", "recorder", "learner", "policy", "markers")
+    ros_nodes = ("sim_arm", "teleop", "operator", "recorder", "learner", "policy", "markers")
 
     def has_ext_modules(self) -> bool:
         return True

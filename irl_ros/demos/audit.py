@@ -18,7 +18,7 @@ from irl_ros.demos.throw_reader import Content, ThrowReader
 from irl_ros.errors import InputError
 from irl_ros.sim.world import World
 
-__all__ = ["EpisodeAudit", "TopicAudit", "demos_report", "describe"]
+__all__ = ["EpisodeAudit", "TopicAudit", "demos_report", "describe", "notes"]
 
 _COLUMNS = (
     "episode",
@@ -41,7 +41,8 @@ def describe(paths: str | Path | Sequence[str | Path], world: World) -> dict[str
     """Plain values of all that is in the recordings; what is not known is None.
 
     Keys: world, robot, episodes (usable), skipped, discarded, hit_10cm, hit_5cm (of the usable) and bags;
-    a bag has path, duration_s, topics, other_topics, other_joints, discarded and episodes (`EpisodeAudit`).
+    a bag has path, duration_s, topics, other_topics, other_joints, discarded, remarks (what is wrong with
+    it), custom_data (what its recorder noted) and episodes (`EpisodeAudit`).
 
     Raises:
         InputError: as `load_demonstrations`; a bag whose episodes all have faults is described, not refused.
@@ -111,6 +112,8 @@ def _bag(recording: Recording, content: Content) -> dict[str, Any]:
         "other_topics": [topic.name for topic in recording.other],
         "other_joints": list(recording.other_joints),
         "discarded": content.discarded,
+        "remarks": list(recording.remarks),
+        "custom_data": dict(recording.bag.custom_data),
         "episodes": [audit.as_dict() for audit in content.audits],
     }
 
@@ -140,6 +143,7 @@ def _heading(bags: Sequence[dict[str, Any]]) -> list[str]:
     ):
         if names:
             lines.append(f"  {label}: {', '.join(names)}")
+    lines += [f"  ! {remark}" for bag in bags for remark in bag["remarks"]]
     if discarded := sum(bag["discarded"] for bag in bags):
         lines.append(f"  discarded by the operator: {discarded}")
     return lines
@@ -175,33 +179,34 @@ def _row(e: dict[str, Any], prefix: str) -> tuple[str, ...]:
     cut, padded = f"{e['cut_front'] + e['cut_back']:.2f}", f"{e['padded']:.2f}"
     label = e["label"] or "-"
     rates = (rate("joint_states"), gap, rate("ball"), rate("commands"))
-    return (number, f"{e['duration']:.2f}", error, label, *rates, cut, padded, "; ".join(_notes(e)))
+    return (number, f"{e['duration']:.2f}", error, label, *rates, cut, padded, "; ".join(notes(e)))
 
 
-def _notes(e: dict[str, Any]) -> list[str]:
+def notes(e: dict[str, Any]) -> list[str]:
+    """What is odd about an episode (an `EpisodeAudit` as plain values), in a few words each."""
     error = float("inf") if e["landing_error"] is None else e["landing_error"]
-    notes = []
+    found = []
     if e["label"] and (e["label"] == "success") != (error <= 0.10):
-        notes.append(f"labelled {e['label']}, measured otherwise")
+        found.append(f"labelled {e['label']}, measured otherwise")
     if not e["released"]:
-        notes.append("never released")
+        found.append("never released")
     elif not e["landing_observed"]:
-        notes.append("landing predicted")
+        found.append("landing predicted")
     if e["cut_motion"]:
-        notes.append(f"{e['cut_motion']:.2f} s of the motion cut")
+        found.append(f"{e['cut_motion']:.2f} s of the motion cut")
     if e["actions_inferred"]:
-        notes.append("actions inferred")
+        found.append("actions inferred")
     elif abs(e["command_delay"]) > _SLACK:
-        notes.append(f"commands act {1000 * e['command_delay']:.0f} ms late")
+        found.append(f"commands act {1000 * e['command_delay']:.0f} ms late")
     if e["action_residual"] is not None and e["action_residual"] > 0.1:
-        notes.append(f"actions miss the motion by {e['action_residual']:.2f} rad/s")
+        found.append(f"actions miss the motion by {e['action_residual']:.2f} rad/s")
     if e["release_delay"] is not None and abs(e["release_delay"]) > _SLACK:
-        notes.append(f"ball leaves {1000 * e['release_delay']:.0f} ms after the command")
+        found.append(f"ball leaves {1000 * e['release_delay']:.0f} ms after the command")
     if e["actions_clipped"] > 0:
-        notes.append(f"{e['actions_clipped']:.0%} of the commands above this world's limits")
+        found.append(f"{e['actions_clipped']:.0%} of the commands above this world's limits")
     if not e["velocities_recorded"]:
-        notes.append("velocities differentiated")
-    return notes
+        found.append("velocities differentiated")
+    return found
 
 
 def _total(facts: dict[str, Any]) -> str:

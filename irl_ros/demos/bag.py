@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from rosbags.interfaces import Connection
-from rosbags.rosbag2 import Reader
 
 from irl_ros.demos.message_types import (
     EPISODE_EVENT,
@@ -21,10 +18,14 @@ from irl_ros.demos.message_types import (
     POINT_STAMPED,
     typestore_for,
 )
+from irl_ros.demos.storage import Channel, StorageFile, kind_of, open_storage
 from irl_ros.errors import InputError
 from irl_ros.robots import Robot
 
-STORAGE = (".mcap", ".db3")
+_SET_BACK = 500_000_000
+"""ns; a topic's receive times that go back this far while recording: the clock was set back."""
+_PAUSE = 1_000_000_000
+"""ns put where a clock was set back: nobody knows how long it took, and no throw may bridge it."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,13 @@ class Bag:
 
     Attributes:
         path: what a person calls it.
-        parts: what is opened, in order: storage files, or the directory itself where rosbag2 compressed it.
+        parts: its storage files, in the order they were written.
+        custom_data: what the recorder noted in metadata.yaml (since Iron; our recorder: where it comes from).
     """
 
     path: Path
     parts: tuple[Path, ...]
+    custom_data: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,14 @@ class RawMessages:
         topics: role → its topic, for the roles the bag has.
         messages: role → (receive time ns, decoded message), in order of receive time.
         other: topics of the bag that were not read.
+        remarks: what is wrong with the bag without making it unreadable.
     """
 
     bag: Bag
     topics: dict[str, Topic]
     messages: dict[str, list[tuple[int, Any]]]
     other: tuple[Topic, ...]
+    remarks: tuple[str, ...] = ()
 
 
 def roles_of(robot: Robot) -> dict[str, tuple[str, str]]:
@@ -90,7 +95,7 @@ def find_bags(paths: str | Path | Sequence[str | Path]) -> list[Bag]:
     bags: list[Bag] = []
     for path in [paths] if isinstance(paths, (str, Path)) else paths:
         path = Path(path)
-        if path.is_file() and path.suffix in STORAGE:
+        if path.is_file() and kind_of(path):
             bags.append(Bag(path, (path,)))
         elif path.is_file():
             raise InputError(path, "is not a recording", "give a rosbag2 folder, or a .mcap or .db3 file")
@@ -119,23 +124,48 @@ def read_bag(bag: Bag, roles: Mapping[str, tuple[str, str]]) -> RawMessages:
     topics: dict[str, Topic] = {}
     messages: dict[str, list[tuple[int, Any]]] = {}
     everything: dict[str, Topic] = {}
+    arrivals = _Arrivals()
+    remarks: list[str] = []
     for part in bag.parts:
-        with _opened(part) as reader:
-            connections = reader.connections
-            for c in connections:
-                count = everything[c.topic].count if c.topic in everything else 0
-                everything[c.topic] = Topic(c.topic, c.msgtype, count + c.msgcount)
-            wanted = _connections_of(connections, roles, bag)
-            for connection, stamp, message in _decoded(reader, wanted, part):
-                messages.setdefault(wanted[connection.topic], []).append((stamp, message))
-            topics.update({role: everything[topic] for topic, role in wanted.items()})
+        for channel, wanted, stamp, message in _decoded(part, roles, bag, everything, remarks):
+            received = arrivals.unwrapped(channel.topic, stamp)
+            messages.setdefault(wanted[channel.topic], []).append((received, message))
+            topics[wanted[channel.topic]] = everything[channel.topic]
     if not any(topic.count for topic in everything.values()):
         raise InputError(bag.path, "is an empty bag: it holds no messages", "record again, or leave it out")
     for name, rows in messages.items():
         rows.sort(key=lambda row: row[0])
         _one_topic(name, [t for t in everything if _matches(t, roles[name][0]) and everything[t].count], bag)
+        topics[name] = everything[topics[name].name]  # with the count of all files
+    if arrivals.set_backs:
+        remarks.append(f"the recorder's clock was set back {arrivals.set_backs} x while recording")
     read = {topic.name for topic in topics.values()}
-    return RawMessages(bag, topics, messages, tuple(t for t in everything.values() if t.name not in read))
+    others = tuple(t for t in everything.values() if t.name not in read)
+    topics = {role: topics[role] for role in roles if role in topics}
+    return RawMessages(bag, topics, messages, others, tuple(remarks))
+
+
+class _Arrivals:
+    """Receive times that only go forward, from receive times in writing order.
+
+    A clock is set back where a simulation starts again (`ros2 bag record --use-sim-time`) or a
+    computer corrects its own. Each topic is judged by itself, as some files are written topic by topic.
+    """
+
+    def __init__(self) -> None:
+        self._latest: dict[str, int] = {}
+        self._end, self._shift = 0, 0
+        self.set_backs = 0
+
+    def unwrapped(self, topic: str, stamp: int) -> int:
+        time = stamp + self._shift
+        if time < self._latest.get(topic, time) - _SET_BACK:
+            self._shift += self._end + _PAUSE - time
+            self.set_backs += 1
+            time = stamp + self._shift
+        self._latest[topic] = max(time, self._latest.get(topic, time))
+        self._end = max(self._end, time)
+        return time
 
 
 def _bags_below(folder: Path) -> Iterator[Bag]:
@@ -144,8 +174,8 @@ def _bags_below(folder: Path) -> Iterator[Bag]:
         return
     pieces: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir(), key=_natural):
-        if file.is_file() and file.suffix in STORAGE:
-            pieces.setdefault(re.sub(r"_\d+$", "", file.stem), []).append(file)
+        if file.is_file() and (kind := kind_of(file)):
+            pieces.setdefault(re.sub(r"_\d+$", "", file.name[: file.name.rindex(kind)]), []).append(file)
     for files in pieces.values():  # files named x_0, x_1, … are one recording that rosbag2 split
         yield Bag(folder if len(pieces) == 1 else files[0], tuple(files))
     for child in sorted(folder.iterdir(), key=_natural):
@@ -159,7 +189,7 @@ def _bag_with_metadata(folder: Path) -> Bag:
         information = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         information = information["rosbag2_bagfile_information"]
         files = [folder / Path(name).name for name in information["relative_file_paths"]]
-        compressed = str(information.get("compression_mode") or "none").lower() != "none"
+        custom = {str(k): str(v) for k, v in (information.get("custom_data") or {}).items()}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError):
         cure = "delete the file: the recording can be read without it"
         raise InputError(path, "is not the metadata of a rosbag2 recording", cure) from None
@@ -169,25 +199,11 @@ def _bag_with_metadata(folder: Path) -> Bag:
     if not files:
         raise InputError(path, "relative_file_paths: names no file")
     # Files are opened one by one: after `ros2 bag reindex` metadata.yaml may disagree with them
-    return Bag(folder, (folder,) if compressed else tuple(files))
+    return Bag(folder, tuple(sorted(files, key=_natural)), custom)
 
 
 def _natural(path: Path) -> list[Any]:
     return [(0, int(x), "") if x.isdigit() else (1, 0, x) for x in re.split(r"(\d+)", path.name)]
-
-
-@contextmanager
-def _opened(part: Path) -> Iterator[Reader]:
-    """A rosbags reader; if it cannot be opened, one InputError that names the file."""
-    try:
-        reader = Reader(part)
-        reader.open()
-    except Exception as error:  # whatever a parser meets in a damaged file
-        raise _damaged(part, error) from None
-    try:
-        yield reader
-    finally:
-        reader.close()
 
 
 def _damaged(part: Path, error: Exception) -> InputError:
@@ -196,16 +212,14 @@ def _damaged(part: Path, error: Exception) -> InputError:
     return InputError(part, f"is truncated or damaged ({reason.rstrip('.')})", cure)
 
 
-def _connections_of(
-    connections: Sequence[Connection], roles: Mapping[str, tuple[str, str]], bag: Bag
-) -> dict[str, str]:
+def _roles_in(channels: Sequence[Channel], roles: Mapping[str, tuple[str, str]], bag: Bag) -> dict[str, str]:
     """Topic name → role, after checking types and ambiguity."""
     wanted = {}
     for role, (name, message_type) in roles.items():
-        matching = [c for c in connections if _matches(c.topic, name)]
-        named = sorted({c.topic for c in matching if c.msgcount and c.msgtype == message_type})
-        if not named and (wrong := [c for c in matching if c.msgcount]):
-            problem = f"topic '{wrong[0].topic}' has type '{wrong[0].msgtype}'"
+        matching = [c for c in channels if _matches(c.topic, name) and c.count]
+        named = sorted({c.topic for c in matching if c.type == message_type})
+        if matching and not named:
+            problem = f"topic '{matching[0].topic}' has type '{matching[0].type}'"
             raise InputError(bag.path, problem, f"'{message_type}' is needed for {role}")
         _one_topic(role, named, bag)
         wanted.update(dict.fromkeys(named, role))
@@ -222,15 +236,38 @@ def _matches(topic: str, name: str) -> bool:
     return topic.strip("/") == name.strip("/") or topic.endswith("/" + name.strip("/"))
 
 
-def _decoded(reader: Reader, wanted: Mapping[str, str], part: Path) -> Iterator[tuple[Connection, int, Any]]:
-    connections = [c for c in reader.connections if c.topic in wanted and c.msgcount]
-    if not connections:
-        return
+def _decoded(
+    part: Path,
+    roles: Mapping[str, tuple[str, str]],
+    bag: Bag,
+    everything: dict[str, Topic],
+    remarks: list[str],
+) -> Iterator[tuple[Channel, dict[str, str], int, Any]]:
+    """Messages of the roles in one file, with its topic name → role; enters its topics into `everything`."""
     try:
-        stores = {c.msgtype: typestore_for(c.msgtype, c.msgdef) for c in connections}
-        for connection, stamp, data in reader.messages(connections=connections):
-            yield connection, stamp, stores[connection.msgtype].deserialize_cdr(data, connection.msgtype)
+        with open_storage(part) as storage:
+            for c in storage.channels:
+                count = everything[c.topic].count if c.topic in everything else 0
+                everything[c.topic] = Topic(c.topic, c.type, count + c.count)
+            if storage.ends_early:
+                remarks.append(f"{part.name} breaks off; it is read up to there")
+            wanted = _roles_in(storage.channels, roles, bag)
+            for channel, stamp, message in _messages(storage, wanted, part):
+                yield channel, wanted, stamp, message
     except InputError:
         raise
     except Exception as error:  # whatever a parser meets in a damaged file
         raise _damaged(part, error) from None
+
+
+def _messages(
+    storage: StorageFile, wanted: Mapping[str, str], part: Path
+) -> Iterator[tuple[Channel, int, Any]]:
+    channels = [c for c in storage.channels if c.topic in wanted and c.count]
+    if odd := [c for c in channels if c.encoding != "cdr"]:
+        problem = f"topic '{odd[0].topic}' is serialized as '{odd[0].encoding}', not cdr"
+        raise InputError(part, problem, "convert it with `ros2 bag convert`")
+    stores = {c: typestore_for(c.type, c.definition) for c in channels}
+    for channel, stamp, data in storage.messages(set(wanted)):
+        known = next(c for c in channels if c.topic == channel.topic and c.definition == channel.definition)
+        yield channel, stamp, stores[known].deserialize_cdr(data, known.type)

@@ -14,14 +14,23 @@ SAME_CLOCK_S = 1.0
 LATCHED_S = 86400.0
 """A latched message (target, episode) may be older than its receive time, but not by more than a day."""
 _WINDOW = 11  # messages in the running median that takes the network's jitter out
+_SET_BACK_S = 0.1  # stamps that go back this far are no late messages: the clock was set
+_LEAP_S = 1.0  # and so are stamps that leap this far ahead of what the receive times explain
 
 
 class Clock:
     """Receive times → the clock of the joint_states headers, in s since the recording's first joint state.
 
+    Where that clock was set while recording (a simulation that starts again, a computer that corrects its
+    time), it is taken to have gone on at its own rate; so all times ascend.
+
     Args:
         received: receive times of joint_states, ns, ascending [K].
         stamped: their header stamps, ns [K]; all zero where the driver does not stamp.
+
+    Attributes:
+        unstamped: the receive times stand for the stamps.
+        jumps: how often the clock was set.
     """
 
     def __init__(self, received: np.ndarray, stamped: np.ndarray) -> None:
@@ -30,8 +39,13 @@ class Clock:
             stamped = received
         self._received0, self._stamped0 = int(received[0]), int(stamped[0])
         self._received = (received - self._received0) * 1e-9
-        shift = (stamped - self._stamped0) * 1e-9 - self._received
-        self._shift = _running_median(shift)
+        seconds = (stamped - self._stamped0) * 1e-9
+        leaps = _leaps(self._received, seconds)
+        self.jumps = len(leaps)
+        # stamps of each span between two jumps, moved so that the spans follow each other
+        self._moved = np.concatenate(([0.0], np.cumsum([-leap for _, leap in leaps])))
+        span = np.searchsorted([at for at, _ in leaps], np.arange(len(seconds)), side="right")
+        self._shift = _running_median(seconds + self._moved[span] - self._received)
 
     def from_received(self, received: np.ndarray) -> np.ndarray:
         """Receive times, ns [M], on the joints' clock, s [M]."""
@@ -49,12 +63,29 @@ class Clock:
         """
         arrived = self.from_received(received)
         stamped = np.asarray(stamped, dtype=np.int64)
-        seconds = (stamped - self._stamped0) * 1e-9
+        # of the spans between jumps, the one in which the stamp is nearest to its arrival
+        spans = ((stamped - self._stamped0) * 1e-9)[:, None] + self._moved
+        nearest = np.abs(spans - arrived[:, None]).argmin(-1)
+        seconds = spans[np.arange(len(spans)), nearest]
         early = arrived - seconds
         from_this_clock = (
             (stamped != 0) & (early > -SAME_CLOCK_S) & (early < (LATCHED_S if latched else SAME_CLOCK_S))
         )
         return np.where(from_this_clock, seconds, arrived)
+
+
+def _leaps(received: np.ndarray, stamped: np.ndarray) -> list[tuple[int, float]]:
+    """Where the stamps' clock was set: index of the first stamp after it, and by how much, s."""
+    if len(received) < 3:
+        return []
+    passed, step = np.diff(received), np.diff(stamped)
+    typical = float(np.median(passed)), float(np.median(step))
+    # a simulation runs at a speed of its own, and may stand still: only what that cannot explain is a jump
+    rate = max(typical[1] / typical[0], 1.0) if typical[0] > 0 else np.inf
+    set_back = step < -_SET_BACK_S
+    leapt = step - _LEAP_S > 3.0 * rate * passed if np.isfinite(rate) else np.zeros_like(set_back)
+    expected = np.maximum(passed, max(typical[1], 0.0))
+    return [(int(i) + 1, float(step[i] - expected[i])) for i in np.flatnonzero(set_back | leapt)]
 
 
 def _running_median(x: np.ndarray) -> np.ndarray:

@@ -60,6 +60,7 @@ class Recording:
         targets: m; empty when not recorded.
         events: in order.
         arrivals: role → times, s, at which its messages arrived or were stamped, for rates and gaps.
+        remarks: what is wrong with the bag without making it unreadable.
     """
 
     bag: Bag
@@ -74,6 +75,7 @@ class Recording:
     targets: Commands
     events: tuple[Event, ...]
     arrivals: dict[str, np.ndarray]
+    remarks: tuple[str, ...] = ()
 
 
 def read_recording(bag: Bag, robot: Robot) -> Recording:
@@ -113,6 +115,7 @@ def read_recording(bag: Bag, robot: Robot) -> Recording:
         targets=Commands(target_times, targets),
         events=events,
         arrivals=arrivals,
+        remarks=(*raw.remarks, *_jumps(clock)),
     )
 
 
@@ -218,6 +221,11 @@ def _stamped(
     return clock.from_stamps(stamps, received, latched), np.array(
         [values(m) for _, m in messages], dtype=float
     )
+
+
+def _jumps(clock: Clock) -> tuple[str, ...]:
+    times = "once" if clock.jumps == 1 else f"{clock.jumps} times"
+    return (f"the clock of joint_states was set {times} while recording",) if clock.jumps else ()
 
 
 def _ascending(times: np.ndarray) -> np.ndarray:

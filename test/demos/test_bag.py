@@ -203,8 +203,10 @@ def test_empty_bag(tmp_path, world, storage) -> None:
         load_demonstrations(tmp_path / "empty", world)
 
 
-@pytest.mark.parametrize("keep", [0.0, 0.001, 0.3, 0.9, 0.99])
-@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize(
+    ("storage", "keep"),
+    [("mcap", 0.0), ("mcap", 0.001), ("sqlite3", 0.0), ("sqlite3", 0.3), ("sqlite3", 0.99)],
+)
 def test_truncated_file(record, throws, world, storage, keep) -> None:
     (folder,) = record(throws, storage=storage)
     file = storage_file(folder)

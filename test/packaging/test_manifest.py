@@ -20,6 +20,7 @@ MANIFEST = parse_package(ROOT / "package.xml")
 OTHER_KEYS = {"torch": "python3-pytorch-pip", "pyyaml": "python3-yaml"}
 WITHOUT_KEY = {
     "safetensors": "rosdep has none",
+    "backports.zstd": "python3-rosbags-pip brings it",
     "ros-rmw-fastrtps-cpp": "a sourced ROS chooses its middleware",
 }
 
