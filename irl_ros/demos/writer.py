@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -40,12 +40,19 @@ class EpisodeBagWriter:
         path: the bag's folder; must not exist yet. Parents are made.
         topics: topic name → message type, as in "sensor_msgs/msg/JointState".
         storage: "mcap" or "sqlite3".
+        custom: kept in the metadata's custom_data (`Bag.custom_data` reads it).
 
     Raises:
         InputError: the folder exists or cannot be made, or a message type is unknown.
     """
 
-    def __init__(self, path: str | Path, topics: Mapping[str, str], storage: str = "mcap") -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        topics: Mapping[str, str],
+        storage: str = "mcap",
+        custom: Mapping[str, str] | None = None,
+    ) -> None:
         self.path = Path(path)
         if self.path.exists():
             raise InputError(
@@ -63,13 +70,16 @@ class EpisodeBagWriter:
         self._bag = Writer(
             self._hidden / self.path.name, version=9, storage_plugin=StoragePlugin[storage.upper()]
         )
-        self._bag.open()
+        for key, value in (custom or {}).items():
+            self._bag.set_custom_data(key, value)
         self._connections: dict[str, Connection] = {}
-        for topic, message_type in topics.items():
-            self._connections[topic] = self._bag.add_connection(
-                topic, message_type, typestore=typestore(), offered_qos_profiles=[_qos(topic)]
-            )
         self._open = True
+        with self._disk():
+            self._bag.open()
+            for topic, message_type in topics.items():
+                self._connections[topic] = self._bag.add_connection(
+                    topic, message_type, typestore=typestore(), offered_qos_profiles=[_qos(topic)]
+                )
 
     def write(self, topic: str, message_type: str, stamp_ns: int, cdr: bytes | memoryview) -> None:
         """Add one message.
@@ -80,7 +90,8 @@ class EpisodeBagWriter:
             cdr: the serialized message, with its CDR header.
 
         Raises:
-            InputError: the topic was not announced, or with another type.
+            InputError: the topic was not announced, or with another type; or the disk refuses, and then
+                nothing of the bag is left.
         """
         connection = self._connections.get(topic)
         if connection is None or connection.msgtype != message_type:
@@ -88,7 +99,8 @@ class EpisodeBagWriter:
             raise InputError(
                 self.path, f"topic '{topic}' of type '{message_type}': {found} when the bag was opened"
             )
-        self._bag.write(connection, stamp_ns, cdr)
+        with self._disk():
+            self._bag.write(connection, stamp_ns, cdr)
 
     def close(self) -> Path:
         """Finish the bag and move it to its place, which is returned. Closing twice is harmless.
@@ -98,11 +110,13 @@ class EpisodeBagWriter:
         """
         if not self._open:
             return self.path
-        self._open = False
-        try:
+        with self._disk():
             self._bag.close()
             _sync(self._hidden / self.path.name)
+        self._open = False
+        try:
             os.rename(self._hidden / self.path.name, self.path)
+            sync_folder(self.path.parent)
         except OSError as error:
             raise InputError(self.path, f"the finished bag cannot be moved here ({error.strerror})") from None
         finally:
@@ -116,6 +130,16 @@ class EpisodeBagWriter:
             with contextlib.suppress(Exception):
                 self._bag.abort()
             shutil.rmtree(self._hidden, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _disk(self) -> Iterator[None]:
+        """Work that a full disk ends: one InputError then, and no trace of the bag."""
+        try:
+            yield
+        except Exception as error:  # MCAP raises OSError, sqlite3 an error of its own
+            self.discard()
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise InputError(self.path, f"cannot be written ({reason})", "free some space") from None
 
     def __enter__(self) -> EpisodeBagWriter:
         return self
@@ -149,3 +173,12 @@ def _sync(folder: Path) -> None:
     for file in folder.iterdir():
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """A rename in `folder` to the disk: after a power cut the name is there."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

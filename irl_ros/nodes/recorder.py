@@ -1,208 +1,187 @@
-"""recorder: episodes to rosbag2 folders, one each, as they are thrown."""
+"""recorder: episodes to rosbag2 folders as they are thrown, at the word of services."""
 
 from __future__ import annotations
 
-import re
+import math
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from geometry_msgs.msg import PointStamped
 from nav_msgs.msg import Odometry
-from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
-from irl_ros.demos.interpolation import Track
-from irl_ros.errors import InputError
+from irl_ros.demos.bag import roles_of
+from irl_ros.demos.episode_report import episode_report
+from irl_ros.demos.episode_tape import SimulatedTime
+from irl_ros.demos.recording_session import COMMANDED, ROLES, Answer, RecordingSession, SessionSettings, State
+from irl_ros.demos.session_folder import LAYOUTS, SessionFolder
 from irl_ros.msg import EpisodeEvent
 from irl_ros.nodes import interface as names
-from irl_ros.nodes.base import IrlNode, run
-from irl_ros.nodes.episode_tape import HIT, EpisodeTape, SimulatedTime, landing_error
+from irl_ros.nodes.base import run
+from irl_ros.nodes.managed import ManagedNode
+from irl_ros.settings import build
 from irl_ros.sim import load_world
 
 _TICKS_KEPT = 10_000_000_000  # ns of /clock before the newest tick, outside episodes
+_KINDS = {
+    "joint_states": (JointState, names.SENSOR_RECORDED),
+    "ball": (Odometry, names.SENSOR_RECORDED),
+    "target": (PointStamped, names.LATCHED),
+    "commands": (Float64MultiArray, names.COMMAND_RECORDED),
+    "gripper": (Float64MultiArray, names.COMMAND_RECORDED),
+}
 
 
-class Recorder(IrlNode):
-    """Keeps the open episode in memory and writes it when it is stopped: a crash loses at most that one."""
+class Recorder(ManagedNode):
+    """A RecordingSession on topics."""
 
     def __init__(self) -> None:
         super().__init__("recorder")
-        self.world = load_world(
-            self.parameter("world", "default", "world: a shipped name or the path of a YAML")
-        )
-        self.out = Path(self.parameter("out", "demos", "folder that gets one bag for each episode"))
-        self._who = self.parameter("operator_name", "", "who throws; noted in every episode")
-        self._limit = self.parameter(
-            "max_duration", 60.0, "an episode is stopped after this many s (wall)", 1.0, 3600.0
-        )
-        self._count, self.episode = _next_number(self.out), -1
-        self.saved, self.hits, self.last_bag = 0, 0, None
-        self._tape: EpisodeTape | None = None
-        self._released: int | None = None
-        self._latest: dict[str, tuple[int, bytes]] = {}
-        self._clock_ticks = SimulatedTime() if self.get_parameter("use_sim_time").value else None
+        self.parameter("world", "default", "world: a shipped name or the path of a YAML")
+        self.parameter("out", "demos", "folder that gets the bags; its numbers go on")
+        self.parameter("layout", "bags", "bags: one an episode; split: one of many files", choices=LAYOUTS)
+        self.parameter("storage", "mcap", "of the bags", choices=("mcap", "sqlite3"))
+        self.parameter("operator_name", "", "who throws; noted in every episode")
+        self.parameter("needs", list(ROLES), "topics an episode does not start without, by role")
+        self.parameter("max_age", 1.0, "oldest joint state and ball to start with, s (wall)", 0.01, 60.0)
+        self.parameter("max_duration", 60.0, "an episode is stopped after this many s (wall)", 1.0, 3600.0)
+        self.parameter("countdown", 0.0, "from order to start, s", 0.0, 60.0, live=True)
+        self.parameter("audit", True, "read every kept episode back and print what it holds", live=True)
+
+    def configure(self) -> None:
+        self.world = load_world(self.value("world"))
+        self._clock_ticks = SimulatedTime() if self.value("use_sim_time") else None
         self._events = self.create_publisher(EpisodeEvent, names.EPISODE, names.EVENT)
+        roles = roles_of(self.world.robot)
+        asked = {key: self.value(key) for key in ("operator_name", "needs", "max_age", "max_duration")}
+        settings = build(SessionSettings, asked, "parameter")
+        self.session = RecordingSession(
+            self.world,
+            SessionFolder(self.value("out"), self.value("layout"), self.value("storage")),
+            {role: (self.resolve_topic_name(name), kind) for role, (name, kind) in roles.items()},
+            announce=self._events.publish,
+            stamp=lambda: self.get_clock().now().nanoseconds,
+            wall=time.time_ns,
+            settings=settings,
+            clock=self._clock_ticks,
+        )
+        self._counting = False
+        self._offer()
+
+    def activate(self) -> None:
         self._listen()
-        for verb, answer in (
-            ("start", self._on_start),
-            ("stop", self._on_stop),
-            ("discard", self._on_discard),
-        ):
-            self.create_service(Trigger, f"~/{verb}_episode", answer)
         self.create_wall_timer(0.5, self._on_watch)
+
+    def deactivate(self) -> None:
+        """An open episode is not a demonstration yet."""
+        self._counting = False
+        if self.session.state is not State.READY:
+            self.get_logger().warning(f"episode {self.session.number} was still open and is not kept")
+            self.session.discard()
+
+    def cleanup(self) -> None:
+        if hasattr(self, "session"):  # else `configure` broke off
+            self.session.folder.close()
 
     def _listen(self) -> None:
         if self._clock_ticks:
             self.create_subscription(ClockMessage, names.CLOCK, self._on_clock, names.COMMAND_RECORDED)
-        commands, gripper = names.controller_topics(self.world.robot)
-        needed = {
-            names.JOINT_STATES: (JointState, names.SENSOR_RECORDED),
-            names.BALL: (Odometry, names.SENSOR_RECORDED),
-            names.TARGET: (PointStamped, names.LATCHED),
-            commands: (Float64MultiArray, names.COMMAND_RECORDED),
-            gripper: (Float64MultiArray, names.COMMAND_RECORDED),
-        }
-        self._topics = {name: self.resolve_topic_name(name) for name in (*needed, names.EPISODE)}
-        self._types = {self._topics[n]: _type_name(kind) for n, (kind, _) in needed.items()}
-        self._types[self._topics[names.EPISODE]] = _type_name(EpisodeEvent)
-        self._gripper = self._topics[gripper]
-        self._sources = {
-            name: self.create_subscription(kind, name, self._taker(self._topics[name]), qos, raw=True)
-            for name, (kind, qos) in needed.items()
-        }
+        for role, (kind, qos) in _KINDS.items():
+            topic = self.session.topics[role][0]
+            self.create_subscription(kind, topic, self._taker(role), qos, raw=True)
 
-    def _taker(self, topic: str):
+    def _offer(self) -> None:
+        # a countdown takes a while; in the common group the messages it waits for could not come
+        group = MutuallyExclusiveCallbackGroup()
+        self.create_service(Trigger, "~/start_episode", self._on_start, callback_group=group)
+        self.create_service(Trigger, "~/stop_episode", self._answering(self.session.stop, keeps=True))
+        self.create_service(Trigger, "~/discard_episode", self._answering(self._discard))
+        self.create_service(Trigger, "~/withdraw_episode", self._answering(self.session.withdraw))
+        self.create_service(SetBool, "~/judge_episode", self._on_judge)
+
+    def _taker(self, role: str) -> Callable[[bytes, dict[str, int]], None]:
         def take(cdr: bytes, info: dict[str, int]) -> None:
             when = info["source_timestamp"] if self._clock_ticks else info["received_timestamp"]
-            self._latest[topic] = (when, cdr)
-            if self._tape is not None:
-                self._tape.add(when, topic, cdr)
-                if topic == self._gripper and self._released is None:
-                    self._note_release(when, cdr)
+            self.session.hear(role, when, cdr, self.seconds())
 
         return take
 
     def _on_clock(self, message: ClockMessage, info: dict[str, int]) -> None:
         now = info["source_timestamp"]
+        assert self._clock_ticks is not None
         self._clock_ticks.tick(now, message.clock.sec * 1_000_000_000 + message.clock.nanosec)
-        if self._tape is None:
+        if self.session.state is State.READY:
             self._clock_ticks.forget(now - _TICKS_KEPT)
 
-    def _on_start(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self._tape is not None:
-            return _answer(response, False, f"episode {self.episode} is open: stop or discard it first")
-        if missing := self._missing():
-            return _answer(response, False, f"waiting for {', '.join(missing)}")
-        self._tape, self._released = EpisodeTape(), None
-        self._opened, self.episode, self._count = self.seconds(), self._count, self._count + 1
-        now = time.time_ns()
-        for name in (names.JOINT_STATES, names.BALL, names.TARGET):
-            when, cdr = self._latest[self._topics[name]]
-            # the target holds from before; the arm's state is the one the throw starts from
-            self._tape.add(now if name == names.TARGET else when, self._topics[name], cdr)
-        self._events.publish(self._event(EpisodeEvent.START))
-        return _answer(response, True, f"episode {self.episode}")
+    async def _on_start(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        if not self.active:
+            return _filled(response, Answer(False, f"the recorder is {self.state_label}"))
+        missing = self.session.missing(self.seconds(), self._offered())
+        countdown = self.value("countdown")
+        if countdown and not missing and self.session.state is State.READY:
+            self._counting = True
+            for left in range(math.ceil(countdown), 0, -1):
+                self.get_logger().info(f"episode {self.session.folder.next_number} in {left} …")
+                await self.sleep(min(1.0, countdown - left + 1))
+                if not self._counting:
+                    return _filled(response, Answer(False, "the countdown was broken off"))
+            self._counting = False
+        answer = self.session.start(self.seconds(), self._offered())
+        self.get_logger().info(f"recording {answer.text}" if answer.done else answer.text)
+        return _filled(response, answer)
 
-    def _missing(self) -> list[str]:
-        """Topics an episode lacks: measurements must have come, commands at least be on offer."""
-        silent = [
-            n for n in (names.JOINT_STATES, names.BALL, names.TARGET) if self._topics[n] not in self._latest
-        ]
-        commands = [n for n in names.controller_topics(self.world.robot) if not self.count_publishers(n)]
-        return silent + commands
+    def _offered(self) -> set[str]:
+        return {role for role in COMMANDED if self.count_publishers(self.session.topics[role][0])}
 
-    def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self._tape is None:
-            return _answer(response, False, "no episode is open")
-        return _answer(response, *self._save("service"))
+    def _discard(self) -> Answer:
+        if self._counting:
+            self._counting = False
+            return Answer(True, "countdown broken off")
+        return self.session.discard()
 
-    def _on_discard(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if self._tape is None:
-            return _answer(response, False, "no episode is open")
-        self._tape = None
-        self._events.publish(self._event(EpisodeEvent.DISCARD))
-        return _answer(response, True, f"episode {self.episode} discarded")
+    def _answering(self, order: Callable[[], Answer], keeps: bool = False):
+        def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+            return _filled(response, self._tell(order(), keeps))
 
-    def _save(self, ended_by: str) -> tuple[bool, str]:
-        error = self._landing_error()
-        outcome = "success" if error <= HIT else "failure"
-        landed = f"{100 * error:.1f} cm from the target" if np.isfinite(error) else "did not land"
-        stop = self._event(EpisodeEvent.STOP, outcome=outcome, ended_by=ended_by, notes=landed)
-        tape, self._tape = self._tape, None
-        try:
-            self.last_bag = tape.save(
-                self.out / f"episode_{self.episode:04d}", self._types, self._clock_ticks
-            )
-        except InputError as fault:
-            self.get_logger().error(str(fault))
-            return False, str(fault)
-        self._events.publish(stop)  # who hears it may read the bag
-        self.saved, self.hits = self.saved + 1, self.hits + (error <= HIT)
-        self.get_logger().info(f"{self.last_bag}: {outcome}, {landed}")
-        return True, f"{self.last_bag}: {outcome}, {landed}"
+        return answer
 
-    def _landing_error(self) -> float:
-        if self._released is None:
-            return float("inf")
-        balls = [deserialize_message(cdr, Odometry) for cdr in self._tape.of(self._topics[names.BALL])]
-        times = np.array([m.header.stamp.sec * 1_000_000_000 + m.header.stamp.nanosec for m in balls])
-        position = np.array([(p.x, p.y, p.z) for p in (m.pose.pose.position for m in balls)])
-        velocity = np.array([(v.x, v.y, v.z) for v in (m.twist.twist.linear for m in balls)])
-        ball = Track.of((times - times[0]) * 1e-9, position, velocity)
-        point = deserialize_message(self._tape.of(self._topics[names.TARGET])[-1], PointStamped).point
-        target = np.array([point.x, point.y, point.z])
-        return landing_error(self.world, ball, (self._released - times[0]) * 1e-9, target)
+    def _on_judge(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        """The person in charge ends the episode with a word about it."""
+        outcome = "success" if request.data else "failure"
+        return _filled(response, self._tell(self.session.stop("operator", outcome), keeps=True))
 
-    def _note_release(self, when: int, cdr: bytes) -> None:
-        values = deserialize_message(cdr, Float64MultiArray).data
-        if len(values) and values[0] > 0.0:
-            simulated = self._clock_ticks.at(when) if self._clock_ticks else None
-            self._released = when if simulated is None else simulated
-            self._events.publish(self._event(EpisodeEvent.RELEASE, stamp=self._released))
-
-    def _event(self, event: int, stamp: int | None = None, **facts: str) -> EpisodeEvent:
-        """An event of the open episode, which goes onto its tape."""
-        message = EpisodeEvent(episode=self.episode, event=event, operator_name=self._who, **facts)
-        message.header.stamp = self.get_clock().now().to_msg()
-        if stamp is not None:
-            message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 1_000_000_000)
-        if self._tape is not None:
-            self._tape.add(time.time_ns(), self._topics[names.EPISODE], serialize_message(message))
-        return message
+    def _tell(self, answer: Answer, keeps: bool) -> Answer:
+        if not answer.done:
+            self.get_logger().error(answer.text)
+            return answer
+        lines = [answer.text]
+        if keeps and self.value("audit"):
+            assert self.session.last is not None
+            lines += episode_report(self.session.last, self.world)
+        self.get_logger().info("\n".join(lines))
+        return answer
 
     def _on_watch(self) -> None:
-        if self._tape is not None and self.seconds() - self._opened > self._limit:
-            self._save("timeout")
-
-    def close(self) -> None:
-        """An open episode is not a demonstration yet."""
-        if self._tape is not None:
-            self.get_logger().warning(f"episode {self.episode} was still open and is not kept")
+        if self.session.expired(self.seconds()):
+            self._tell(self.session.stop("timeout"), keeps=True)
 
     def status(self) -> tuple[bool, str, Mapping[str, Any]]:
-        line = "ready" if self._tape is None else f"recording episode {self.episode}"
-        return True, line, {"saved": self.saved, "hits": self.hits, "last_bag": self.last_bag}
+        session = self.session
+        line = session.state.value
+        if session.state is not State.READY:
+            line = f"episode {session.number}: {line}"
+        figures = {"saved": session.saved, "hits": session.hits, "last_bag": session.last}
+        return session.state is not State.UNSAVED, line, figures
 
 
-def _answer(response: Trigger.Response, success: bool, message: str) -> Trigger.Response:
-    response.success, response.message = success, message
+def _filled(response: Any, answer: Answer) -> Any:
+    response.success, response.message = answer.done, answer.text
     return response
-
-
-def _type_name(kind: type) -> str:
-    return f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
-
-
-def _next_number(folder: Path) -> int:
-    """One more than the highest episode there."""
-    found = [re.fullmatch(r"episode_(\d+)", p.name) for p in folder.iterdir()] if folder.is_dir() else []
-    return max((int(m[1]) + 1 for m in found if m), default=0)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""EpisodeTape: the messages of one episode, in memory until it is kept as a bag. No ROS graph here."""
+"""EpisodeTape: the messages of one episode, in memory until it is kept as a bag."""
 
 from __future__ import annotations
 
@@ -57,20 +57,32 @@ class EpisodeTape:
         """The messages of one topic."""
         return [cdr for _, name, cdr in self._messages if name == topic]
 
-    def save(self, path: Path, types: Mapping[str, str], clock: SimulatedTime | None) -> Path:
+    def save(
+        self,
+        path: Path,
+        types: Mapping[str, str],
+        clock: SimulatedTime | None,
+        custom: Mapping[str, str] | None = None,
+        storage: str = "mcap",
+    ) -> Path:
         """Write a rosbag2 folder; it appears whole or not at all.
 
         Args:
             path: the folder.
             types: topic → message type, for all topics of the tape.
             clock: where time is simulated: translates the tape's times, which are then sending times.
+            custom, storage: see `EpisodeBagWriter`.
 
         Raises:
             InputError: the folder exists or the disk refuses.
         """
-        timed = ((time if clock is None else clock.at(time), time, t, cdr) for time, t, cdr in self._messages)
-        with EpisodeBagWriter(path, types) as bag:
-            for stamp, _, topic, cdr in sorted((m for m in timed if m[0] is not None), key=lambda m: m[:2]):
+        rows = []
+        for time, topic, cdr in self._messages:
+            stamp = time if clock is None else clock.at(time)
+            if stamp is not None:
+                rows.append((stamp, time, topic, cdr))
+        with EpisodeBagWriter(path, types, storage, custom) as bag:
+            for stamp, _, topic, cdr in sorted(rows, key=lambda row: row[:2]):
                 bag.write(topic, types[topic], stamp, cdr)
         return path
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rosbags.rosbag2 import Reader
 
+from irl_ros.demos.episode_tape import EpisodeTape, SimulatedTime, landing_error
 from irl_ros.demos.interpolation import Track
-from irl_ros.nodes.episode_tape import EpisodeTape, SimulatedTime, landing_error
 from irl_ros.sim import load_world
 
 TICKS = st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 10**6)), min_size=1, max_size=40)
