@@ -123,13 +123,29 @@ def _add_record(verbs: Any) -> None:
     p.add_argument(
         "--operator", choices=("human", "synthetic"), default="synthetic", help="who throws (%(default)s)"
     )
+    p.add_argument(
+        "--input",
+        choices=("keyboard", "joystick", "joy", "leader", "twist"),
+        default="keyboard",
+        help="what a human moves the arm with; joy is joystick (%(default)s)",
+    )
+    p.add_argument("--mapping", default="", metavar="YAML", help="of that device (config/teleop)")
+    p.add_argument(
+        "--arm", choices=("sim", "real"), default="sim", help="a human's arm: simulated, or on your topics"
+    )
+    p.add_argument("--name", default="", help="who the human is; noted in every episode")
+    p.add_argument("--countdown", type=float, default=3.0, metavar="S", help="before a human's episode")
     _add_world(p, "default")
     _add_seed(p)
 
 
 def _record(o: argparse.Namespace) -> int:
     if o.operator == "human":
-        raise InputError("--operator", "human needs the teleop node, which is not there yet", "use synthetic")
+        from irl_ros.nodes.human_recording import Recording, record_by_hand
+
+        moves = "joystick" if o.input == "joy" else o.input
+        asked = Recording(o.out, o.episodes, o.world, moves, o.mapping, o.arm, o.name, o.countdown, o.seed)
+        return record_by_hand(asked)
     from irl_ros.nodes.recording import record
 
     return record(o.out, o.episodes, o.world, o.seed)

@@ -27,7 +27,7 @@ def config_file(kind: str, name: str | Path) -> Path:
     """Path of `config/<kind>/<name>.yaml`, or `name` itself where that is a file.
 
     Args:
-        kind: "worlds" or "robots".
+        kind: "worlds", "robots" or "teleop".
         name: a shipped name, or the path of a YAML file.
 
     Raises:
@@ -51,6 +51,7 @@ def shipped(kind: str) -> list[str]:
 
 
 def _unknown(kind: str, name: object) -> tuple[str, str, str]:
-    problem, cure = unknown_name(kind[:-1], name, shipped(kind))
+    singular = kind.removesuffix("s")
+    problem, cure = unknown_name(singular, name, shipped(kind))
     known = f"known: {', '.join(shipped(kind))}"
-    return (kind[:-1], problem, cure if cure == known else f"{cure} {known}")
+    return (singular, problem, cure if cure == known else f"{cure} {known}")

@@ -6,7 +6,7 @@ import importlib
 import signal
 import sys
 
-NODES = ("sim_arm", "operator", "recorder", "learner", "policy", "markers")
+NODES = ("sim_arm", "teleop", "operator", "recorder", "learner", "policy", "markers")
 
 
 def main() -> int:

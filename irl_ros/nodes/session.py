@@ -25,6 +25,7 @@ from rclpy.signals import SignalHandlerOptions
 from std_srvs.srv import Trigger
 
 from irl_ros.nodes.lifeline import mark
+from irl_ros.nodes.terminal import clear_line
 
 LIMIT = 120.0
 """s that a node gets to appear or to answer; a busy machine may need a good part of it."""
@@ -51,13 +52,14 @@ class Session:
     Args:
         name: of the listening node.
         logs: folder for the children's output; default: a temporary one, kept when something fails.
+        own_domain: False: live where the environment says, beside other nodes.
 
     Attributes:
         node: for subscriptions, publishers and clients.
     """
 
-    def __init__(self, name: str, logs: Path | None = None) -> None:
-        self.name, self._logs_given = name, logs
+    def __init__(self, name: str, logs: Path | None = None, own_domain: bool = True) -> None:
+        self.name, self._logs_given, self._own_domain = name, logs, own_domain
         self.children: list[Child] = []
         self._stack = contextlib.ExitStack()
 
@@ -65,7 +67,8 @@ class Session:
         with contextlib.ExitStack() as stack:
             self.logs = self._logs_given or Path(tempfile.mkdtemp(prefix="irl_ros-"))
             self.logs.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_own_domain())
+            if self._own_domain:
+                stack.enter_context(_own_domain())
             rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
             stack.callback(rclpy.try_shutdown)
             self.node: Node = rclpy.create_node(self.name)
@@ -81,8 +84,17 @@ class Session:
         if kind is None and self._logs_given is None:
             shutil.rmtree(self.logs, ignore_errors=True)
 
-    def start(self, name: str, simulated_time: bool = True, **parameters: Any) -> Child:
-        """Start one of our nodes."""
+    def start(
+        self, name: str, simulated_time: bool = True, terminal: bool = False, **parameters: Any
+    ) -> Child:
+        """Start one of our nodes.
+
+        Args:
+            name: which.
+            simulated_time: it lives by /clock.
+            terminal: it reads and writes our own terminal, not a log.
+            parameters: of the node.
+        """
         file = self.logs / f"{name}.yaml"
         values = {"use_sim_time": simulated_time, **parameters}
         file.write_text(yaml.safe_dump({"/**": {"ros__parameters": values}}))
@@ -90,10 +102,10 @@ class Session:
         with log.open("a") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "irl_ros.nodes", name, "--ros-args", "--params-file", str(file)],
-                env=mark(dict(os.environ)),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                env=mark(_environment(terminal)),
+                stdin=None if terminal else subprocess.DEVNULL,
+                stdout=None if terminal else output,
+                stderr=None if terminal else subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches us only; we take them down in order
             )
         self.children.append(child := Child(name, process, log))
@@ -163,6 +175,16 @@ class Session:
 
     def _stop_all(self) -> None:
         self.stop(*self.children)
+
+
+def _environment(terminal: bool) -> dict[str, str]:
+    """Of a child; a person who reads its log lines wants their text and nothing before it."""
+    plain = {
+        "RCUTILS_CONSOLE_OUTPUT_FORMAT": f"{clear_line()}{{message}}",
+        "RCUTILS_LOGGING_USE_STDOUT": "1",
+        "RCUTILS_COLORIZED_OUTPUT": "0",
+    }
+    return {**(plain if terminal else {}), **os.environ}
 
 
 def _obituary(child: Child) -> str:
