@@ -312,8 +312,7 @@ def _add_compare(verbs: Any) -> None:
         "--sim", choices=("pybullet", "batch"), default="pybullet", help="of final policies (%(default)s)"
     )
     p.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, … (%(default)s)")
-    p.add_argument("--jobs", type=_count, default=1, help="cells at a time, one thread each (%(default)s)")
-    p.add_argument("--retry", action="store_true", help="make failed cells again")
+    _add_jobs(p)
     _add_set(p)
     p.add_argument(
         "--transfer-set",
@@ -361,6 +360,7 @@ def _add_bench(verbs: Any) -> None:
     )
     p.add_argument("--out", type=Path, default=Path("runs/bench"), help="keeps what was made (%(default)s)")
     p.add_argument("--seed", type=_natural, default=0, help="of the expert and what it shows (%(default)s)")
+    _add_jobs(p)
     p.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     p.add_argument("--config", type=Path, help="YAML of settings, in place of those of config/bench.yaml")
     _add_set(p)
@@ -372,7 +372,7 @@ def _bench(o: argparse.Namespace) -> None:
     from irl_ros.evaluation.bench_table import bench_rows, bench_table
 
     names = ["env", "out", "seeds", "demos", "horizon", "expert", "expert_return", "seed"]
-    asked = {key: getattr(o, key) for key in [*names, "config", "overrides"]}
+    asked = {key: getattr(o, key) for key in [*names, "jobs", "retry", "config", "overrides"]}
     figures = bench(algos=o.algo, **asked)
     print(f"\n{bench_table(figures)}")
     if o.json:
@@ -469,6 +469,12 @@ def _add_learning(p: argparse.ArgumentParser) -> None:
 
 def _learning(o: argparse.Namespace) -> dict[str, Any]:
     return {key: getattr(o, key) for key in ("sim", "device", "seed", "config", "overrides", "resume")}
+
+
+def _add_jobs(p: argparse.ArgumentParser) -> None:
+    """What verbs that make many cells have in common."""
+    p.add_argument("--jobs", type=_count, default=1, help="cells at a time, one thread each (%(default)s)")
+    p.add_argument("--retry", action="store_true", help="make failed cells again")
 
 
 def _add_set(p: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -12,9 +13,12 @@ import torch
 import yaml
 
 from irl_ros.errors import InputError, unknown_name
-from irl_ros.evaluation.bench_cell import EVALUATION_EPISODES, BenchCell, hash_of, mean_return
+from irl_ros.evaluation.bench_cell import EVALUATION_EPISODES, BenchCell, mean_return
 from irl_ros.evaluation.bench_expert import demonstrate, stated_return, train_expert
 from irl_ros.evaluation.bench_settings import BenchSettings, bench_settings, settings_of
+from irl_ros.evaluation.cell_runner import CellRunner
+from irl_ros.evaluation.cells import DONE, Place, Result, finite
+from irl_ros.evaluation.compare import source_sha256
 from irl_ros.irl.algorithms import ALGORITHMS
 from irl_ros.rl.gym_bundle import load_gym_policy
 from irl_ros.rl.gym_world import GymWorld
@@ -31,6 +35,8 @@ def bench(
     expert: str | Path | None = None,
     expert_return: float | None = None,
     seed: int = 0,
+    jobs: int = 1,
+    retry: bool = False,
     config: str | Path | None = None,
     overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -49,6 +55,8 @@ def bench(
         expert_return: mean return at which the training of the expert ends; default: what is known of `env`,
             else all its rounds are taken.
         seed: of the expert and its demonstrations.
+        jobs: algorithms and seeds learned at a time, each on one thread.
+        retry: make again what has failed before.
         config: YAML with keys of BenchSettings, in place of those of config/bench.yaml.
         overrides: `key=value` on top.
 
@@ -58,6 +66,7 @@ def bench(
     Raises:
         InputError: something given is wrong; nothing was written.
         RuntimeError: the expert did not reach its return.
+        KeyboardInterrupt: stopped; bench.json shows what is there, the same call goes on.
     """
     for algo in algos:
         if algo not in ALGORITHMS:
@@ -69,7 +78,7 @@ def bench(
     torch.set_num_threads(settings.trainer.threads)
     goal = stated_return(world, expert_return)
     if expert is None:
-        folder = out / f"expert-{hash_of(_expert_key(world, goal, settings, seed))}"
+        folder = out / f"expert-{_hash_of(_expert_key(world, goal, settings, seed))}"
         if not (folder / "policy.yaml").is_file():
             print(f"expert for {env}, to a return of {'its best' if goal is None else goal}: {folder}")
             train_expert(world, folder, goal, settings, seed)
@@ -91,13 +100,32 @@ def bench(
         "cells": [],
     }
     print(f"settings of every seed:\n{yaml.safe_dump(figures['settings'], default_flow_style=None)}")
-    for algo in algos:
-        for k in range(seeds):
-            cell = BenchCell(algo, k, world, shown, settings, out)
-            print(f"{algo}, seed {k}: {cell.folder}", flush=True)
-            figures["cells"].append(cell.result())
-            (out / "bench.json").write_text(json.dumps(figures, indent=1) + "\n")
+    cells = [BenchCell.of(algo, k, world, shown, settings, out) for k in range(seeds) for algo in algos]
+    runner = CellRunner(cells, jobs, retry, lambda *_: keep(), source_sha256())
+
+    def keep() -> None:
+        made = [(cell, runner.results[cell]) for cell in cells if cell in runner.results]
+        figures["cells"] = [_figures(cell.place, result) for cell, result in made]
+        (out / "bench.json").write_text(json.dumps(finite(figures), indent=1, allow_nan=False) + "\n")
+
+    try:
+        runner.run()
+    finally:
+        keep()
     return figures
+
+
+def _figures(place: Place, result: Result) -> dict[str, Any]:
+    """Of a cell; `failed` is why it has none, or None."""
+    none = {"return": None, "fresh_return": None, "env_steps": None, "wall_s": None}
+    figures = none if result.figures is None else result.figures
+    failed = None if result.status == DONE else result.reason
+    return {"algo": place.algo, "seed": place.seed, "failed": failed, **figures}
+
+
+def _hash_of(key: dict[str, Any]) -> str:
+    """Twelve letters that change with anything in `key`."""
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _expert_key(world: GymWorld, goal: float | None, settings: BenchSettings, seed: int) -> dict[str, Any]:

@@ -43,12 +43,14 @@ class GymDemonstrations:
         states: [N, T + 1]; their rewards are NaN, for imitators are given these.
         actions: [N, T, A] as sampled.
         returns: true returns [N], for the table only.
+        path: the file that keeps them.
         sha256: of what imitators get.
     """
 
     states: GymStates
     actions: Tensor
     returns: Tensor
+    path: Path
     sha256: str
 
     def __len__(self) -> int:
@@ -156,10 +158,15 @@ def demonstrate(task: GymTask, expert: MlpAgent, episodes: int, seed: int, folde
         part = path.with_suffix(".part")
         part.write_bytes(save(tensors))
         os.replace(part, path)
-    return _read(path, world)
+    return read_demonstrations(path, world)
 
 
-def _read(path: Path, world: GymWorld) -> GymDemonstrations:
+def read_demonstrations(path: Path, world: GymWorld) -> GymDemonstrations:
+    """What `demonstrate` has kept.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     try:
         tensors = load_file(path)
         observation, absorbing, actions = (tensors[k] for k in ("observation", "absorbing", "actions"))
@@ -170,4 +177,4 @@ def _read(path: Path, world: GymWorld) -> GymDemonstrations:
     digest = hashlib.sha256()
     for tensor in (observation, absorbing, actions):
         digest.update(tensor.numpy().tobytes())
-    return GymDemonstrations(states, actions, tensors["returns"], digest.hexdigest())
+    return GymDemonstrations(states, actions, tensors["returns"], path, digest.hexdigest())

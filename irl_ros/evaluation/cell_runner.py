@@ -252,6 +252,8 @@ def _headline(cell: Cell, result: Result) -> str:
     f = result.figures or {}
     if "hit_10cm" in f:
         return f"{f['hit_10cm']:.1%} @10 cm, {f['hit_5cm']:.1%} @5 cm"
+    if "return" in f:
+        return f"return {f['return']:.1f}"
     if "rounds" in f:
         return f"{f['rounds']} rounds, {f['env_steps']} env steps"
     return "done"

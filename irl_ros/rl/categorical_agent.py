@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 
 import torch
@@ -35,6 +36,11 @@ class CategoricalAgent(MlpAgent):
         super().__init__(observation_size, choices, settings or AgentSettings(), idle)
         # of noisier copies; a buffer, so that it is saved and restored with the weights
         self.register_buffer("temperature", torch.ones(()))
+
+    @property
+    def most_entropy(self) -> float:
+        """Of a policy to which every choice is as likely."""
+        return math.log(self.outputs)
 
     def log_probs(self, observation: Tensor) -> Tensor:
         """log π of every choice, [..., A]."""

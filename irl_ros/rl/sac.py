@@ -34,6 +34,8 @@ class SACSettings:
     """Learning rate of log α; 0 keeps α."""
     target_entropy: float = -0.5
     """Wanted entropy of π(· | s), nats an action dimension."""
+    target_share: float = 0.3
+    """Wanted entropy of one choice among several, which is never below 0, as a share of the most there is."""
     tau: float = 0.01
     """Share of the critic that enters its target after each step."""
     outside: float = 1.0
@@ -45,7 +47,7 @@ class SACSettings:
             at_least(self, 0, key)
         if not self.temperature > 0:
             raise ValueError(f"temperature: must be above 0, found {self.temperature}")
-        for key in ("gamma", "tau"):
+        for key in ("gamma", "tau", "target_share"):
             if not 0 <= getattr(self, key) <= 1:
                 raise ValueError(f"{key}: must be between 0 and 1, found {getattr(self, key)}")
 
@@ -112,7 +114,8 @@ class SAC:
         self.critic = Critic(observation_size, action_size, s.hidden).to(device)
         self.target = copy.deepcopy(self.critic).requires_grad_(False)
         self.log_alpha = nn.Parameter(torch.tensor(s.temperature, device=device).log())
-        self.target_entropy = s.target_entropy * action_size
+        most = getattr(policy, "most_entropy", None)
+        self.target_entropy = s.target_entropy * action_size if most is None else s.target_share * most
         self.share = 1.0
         self.return_scale = torch.zeros((), device=device)  # 0: no returns seen yet
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=s.learning_rate, fused=True)
@@ -189,7 +192,9 @@ class SAC:
         self.policy_optimizer.step()
         self.policy.keep_within_bounds()
         self.critic.requires_grad_(True)
-        surplus = float(entropy.detach().mean()) - self.target_entropy
+        # where actions do nothing entropy is 0 by definition, and says nothing about the policy
+        counts = (entropy.detach() != 0).sum().clamp_min(1)
+        surplus = float(entropy.detach().sum() / counts) - self.target_entropy
         if self.share == 1.0:
             self.log_alpha.grad = torch.full_like(self.log_alpha, surplus)
             self.alpha_optimizer.step()

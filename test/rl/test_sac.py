@@ -172,6 +172,22 @@ def test_means_come_back_into_the_box(start: float) -> None:
     assert 0.8 < float(agent.mode(torch.zeros(1)).detach()) < 1.3
 
 
+def test_a_choice_wants_a_share_of_its_entropy_where_it_counts() -> None:
+    """Nats an action dimension would ask two choices for −1: α would fall whatever the policy does."""
+    agent = CategoricalAgent(2, 2, AgentSettings(hidden=(8,)), idle=0)
+    sac = SAC(agent, 2, 2, SACSettings(target_share=0.4))
+    assert sac.target_entropy == pytest.approx(0.4 * math.log(2))
+    seen = torch.randn(64, 2)
+    seen[:, 0] = torch.arange(64) % 2  # every other state is idle
+    for sure in (False, True):
+        with torch.no_grad():
+            agent.net[-1].bias[0] = 5.0 if sure else 0.0
+        before = float(sac.alpha)
+        entropy = sac.improve(seen)["entropy"]
+        assert entropy == pytest.approx(0.04 if sure else math.log(2), abs=0.02)
+        assert (float(sac.alpha) > before) == sure
+
+
 # --- the parts ---
 
 
