@@ -229,10 +229,10 @@ class LiveState:
         if staleness.missing or self._target is None:
             return None, staleness
         phase = np.clip((time - self._begun) / (self.world.horizon * self.world.dt), 0.0, 1.0)
-        values = self._just_measured(time) or self._sampled(time)
+        values = self._just_measured(time, self._target) or self._sampled(time, self._target)
         return self._resampler.as_state(values, self._target, np.array([phase]), dtype), staleness
 
-    def _just_measured(self, time: float) -> dict[str, np.ndarray] | None:
+    def _just_measured(self, time: float, target: np.ndarray) -> dict[str, np.ndarray] | None:
         """What `_sampled` gives where joints and ball were measured at this very time: there is nothing to
         interpolate and, high in the air, no landing to find. None where that is not so.
 
@@ -244,13 +244,13 @@ class LiveState:
         if at != time or seen != time or np.isnan(qd).any() or np.isnan(velocity).any():
             return None
         held = time <= self._released + _EPS
-        if not held and self._lowest < self._target[2] + _HIGH:
+        if not held and self._lowest < target[2] + _HIGH:
             return None
         flags = {"held": np.array([held]), "landed": np.array([False])}
         ball = {"ball_position": position[None], "ball_velocity": velocity[None]}
         return {"q": q[None], "qd": qd[None], **ball, **flags}
 
-    def _sampled(self, time: float) -> dict[str, np.ndarray]:
+    def _sampled(self, time: float, target: np.ndarray) -> dict[str, np.ndarray]:
         since = min(time, self._released) - _LOOK_BACK
         joints = _carried_on(Track.of(*_latest(self._joints, since)), time, self.world.dt)
         ball = self._ball_track(since) if self._ball else None
@@ -258,10 +258,10 @@ class LiveState:
             landing = None
             ball = None if ball is None else _carried_on(ball, time, self.world.dt)
         else:
-            landing = self._landing or self._resampler.landing(joints, ball, self._released, self._target[2])
+            landing = self._landing or self._resampler.landing(joints, ball, self._released, target[2])
             if landing is not None and self._is_settled(landing, time):
                 self._landing = landing
-        motion = Motion(joints, ball, self._target, self._released, landing)
+        motion = Motion(joints, ball, target, self._released, landing)
         return self._resampler.sample(motion, np.array([time]))
 
     def _ball_track(self, since: float) -> Track:
