@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from irl_ros.nodes.lock_step import LockStep, Pace
@@ -26,6 +26,7 @@ def test_without_commands_the_world_moves_by_the_wall_clock_again():
     assert lock.on_time(0.39)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.0, 0.02), min_size=50, max_size=300))
 def test_free_time_passes_at_the_control_rate_whatever_the_timer_does(gaps):
     lock, now, steps = LockStep(period=0.02), 0.0, 0

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from irl_ros.errors import InputError
@@ -70,6 +70,7 @@ finite = st.floats(-3.0, 3.0)
 pairs = st.tuples(finite, finite)
 
 
+@settings(deadline=None)
 @given(pairs, pairs, pairs, pairs, pairs, pairs, st.floats(0.05, 3.0), st.integers(0, 2))
 def test_a_segment_meets_all_that_both_ends_give_and_its_derivatives_are_true(
     x0, x1, v0, v1, a0, a1, span, degree
