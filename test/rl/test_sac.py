@@ -174,12 +174,12 @@ def test_means_come_back_into_the_box(start: float) -> None:
 
 def test_a_choice_wants_a_share_of_its_entropy_where_it_counts() -> None:
     """Nats an action dimension would ask two choices for −1: α would fall whatever the policy does."""
-    agent = CategoricalAgent(2, 2, AgentSettings(hidden=(8,)), idle=0)
-    sac = SAC(agent, 2, 2, SACSettings(target_share=0.4))
-    assert sac.target_entropy == pytest.approx(0.4 * math.log(2))
     seen = torch.randn(64, 2)
     seen[:, 0] = torch.arange(64) % 2  # every other state is idle
     for sure in (False, True):
+        agent = CategoricalAgent(2, 2, AgentSettings(hidden=(8,)), idle=0)
+        sac = SAC(agent, 2, 2, SACSettings(target_share=0.4))
+        assert sac.target_entropy == pytest.approx(0.4 * math.log(2))
         with torch.no_grad():
             agent.net[-1].bias[0] = 5.0 if sure else 0.0
         before = float(sac.alpha)
