@@ -66,7 +66,7 @@ MISTAKES = [
     (["learn", "{sample}", "--out", "{tmp}/empty", "--resume"], "empty: holds no run.yaml"),
     (["demos", "{tmp}/nowhere"], "nowhere: no such folder"),
     (["demos", "{sample}", "--world", "mars"], "unknown world 'mars'"),
-    (["record", "--out", "{tmp}/new", "--operator", "human"], "needs the teleop node"),
+    (["record", "--out", "{tmp}/new", "--operator", "human"], "standard input: is no terminal"),
     (["record", "--out", "{tmp}/new", "--world", "mars"], "unknown world 'mars'"),
     (["record", "--out", "{tmp}/file/below", "--episodes", "1"], "cannot be made"),
     (["demo", "--out", "{tmp}/half"], "is not a demo's folder"),
