@@ -64,7 +64,7 @@ def parameter_keys(node: ast.Call, tree: ast.Module) -> set[str]:
 
 def test_all_are_there():
     names = [p.name.removesuffix(".launch.py") for p in FILES]
-    assert names == ["bringup", "demo", "deploy", "learn", "record", "sim", "view"]
+    assert names == ["bringup", "demo", "deploy", "learn", "record", "sim", "teleop", "view"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
