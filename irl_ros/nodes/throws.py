@@ -16,6 +16,8 @@ from irl_ros.nodes.arm_outputs import TrajectoryOutput
 from irl_ros.nodes.throw_plan import ThrowPlan, plan_stop, plan_throw
 from irl_ros.nodes.trajectory_message import to_message
 from irl_ros.rl.agent import Actor
+from irl_ros.rl.policy import Policy
+from irl_ros.rl.step_policy import StepPolicy
 from irl_ros.safety import Decision, StopReason
 from irl_ros.sim.state import State
 
@@ -36,6 +38,7 @@ class ThrowContext:
         plan_rate: points a second of a planned throw; 0: the control rate.
         report: told of each control step: number, state, action wanted, decision, fault.
         answered: told of each command that answers a state, with the ns between sending of both.
+        decide: the action [n + 1] for one state.
     """
 
     link: ArmLink
@@ -44,6 +47,10 @@ class ThrowContext:
     plan_rate: float
     report: Callable[[int, State, np.ndarray, Decision, str], None]
     answered: Callable[[int], None] = field(default=lambda _: None)
+
+    def __post_init__(self) -> None:
+        fast = isinstance(self.policy, Policy)
+        self.decide = StepPolicy(self.policy) if fast else lambda state: self.policy.act(state)[0].numpy()
 
 
 class Throw(ABC):
@@ -178,7 +185,7 @@ class StreamedThrow(Throw):
         self._control_step()
 
     def _wanted(self, state: State) -> np.ndarray:
-        wanted = self._c.policy.act(state)[0].double().numpy()
+        wanted = self._c.decide(state).astype(float)
         if self._due is not None:
             wanted[-1] = 1.0 if self._is_due() else -1.0
         return wanted

@@ -49,6 +49,8 @@ def test_resuming_equals_never_stopping(
 
 
 IN_PYBULLET = (
+    "bc.steps=10",
+    "airl.rival=0",
     "airl.iterations=3",
     "airl.ppo.episodes=4",
     "airl.sampler_episodes=2",
