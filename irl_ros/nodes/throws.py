@@ -240,6 +240,8 @@ class PlannedThrow(Throw):
         self._due = math.inf if self.plan.release is None else self._begun + due
         self._publish(self.plan, self._begun)
         self.link.begin(self._begun)
+        # the filter takes the pose at rest now: the first control step may find the arm moving already
+        self.link.judge(np.append(np.zeros(self.world.robot.n), -1.0))
 
     def refused(self, why: str) -> None:
         """The controller will not follow."""

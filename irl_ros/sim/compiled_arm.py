@@ -82,7 +82,7 @@ class CompiledArm:
             arguments += [ctypes.c_void_p(x.data_ptr()), x.stride(0), _lane(x)]
         arguments += [ctypes.c_void_p(out.data_ptr()), steps, count]
         threads = min(torch.get_num_threads(), -(-count // SHARE))
-        if threads == 1:
+        if threads <= 1:  # none for no throws
             self._function(*arguments, 0, count)
             return
         share = -(-count // (threads * 16)) * 16

@@ -205,6 +205,8 @@ def test_the_arm_ends_its_motion_at_rest_when_the_policy_is_killed_in_mid_throw(
 
 def test_a_throw_streamed_as_positions_lands_near(session, planned, bundle):
     session.stop(planned.policy, planned.sim)
+    # one that was killed stays in the graph until its lease ends, and would be asked to throw
+    session.until(lambda: "policy" not in session.node.get_node_names(), LIMIT, "the dead policy stays")
     arm = Arm(session, bundle, "forward_position")
     commands: list[Float64MultiArray] = []
     session.node.create_subscription(
