@@ -50,7 +50,8 @@ def damaged(tmp_path: Path) -> dict[str, Path]:
     half = tmp_path / "half" / "episode_0000"
     half.mkdir(parents=True)
     whole = next((SAMPLE / "episode_0000").glob("*.mcap")).read_bytes()
-    (half / "episode_0000.mcap").write_bytes(whole[: len(whole) // 2])
+    # broken off so early that no throw is in it; one that breaks off later is read up to there
+    (half / "episode_0000.mcap").write_bytes(whole[:2000])
     return {p.name: p for p in tmp_path.iterdir()}
 
 
