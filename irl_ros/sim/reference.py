@@ -142,7 +142,7 @@ class Flight:
     def predicted_landing(self, position: Tensor, velocity: Tensor, height: Tensor) -> Tensor:
         """Where a ball let go now would come down on the plane, were there no bin's wall, m, [N, 2].
 
-        Exact without drag; with it, within 0.1 mm of the stepped flight of any ball that a hand would throw.
+        Exact without drag; with it, within 0.2 mm of the stepped flight of any ball that a hand would throw.
         """
         return self.foreseen(position, velocity, height)[1][..., :2]
 
