@@ -78,7 +78,7 @@ class SimArm(ManagedNode):
         self._listen(world)
         self.create_service(Trigger, "~/reset", self._on_reset)
         self.create_service(Trigger, "~/activate_controllers", self._on_activate)
-        # in lock-step the timer only looks whether a step is overdue
+        # in lock-step the timer only looks whether a step, or an answer, is overdue
         self.create_wall_timer(world.dt / factor if factor else world.dt / 4, self._on_timer)
 
     def cleanup(self) -> None:
@@ -111,8 +111,11 @@ class SimArm(ManagedNode):
         self._actions = SimulatedActions(self, self.arm, self.follow) if have_control_msgs() else None
 
     def _on_timer(self) -> None:
-        if self._lockstep is None or self._lockstep.on_time(self.seconds()):
+        now = self.seconds()
+        if self._lockstep is None or self._lockstep.on_time(now):
             self._step()
+        elif self._lockstep.says_again(now):
+            self._say()
 
     def _on_command(self, message: Float64MultiArray) -> None:
         if self._accepted(self.arm.command, message.data):
@@ -185,12 +188,18 @@ class SimArm(ManagedNode):
 
     def _publish(self, state: State) -> None:
         stamp = self._stamp()
-        if self._clock_topic:
-            self._clock_topic.publish(ClockMessage(clock=stamp))
         # joint_states last: who answers it has the ball already
-        self._ball.publish(ball_message(state, stamp))
+        self._state = [(self._ball, ball_message(state, stamp))]
+        if self._clock_topic:
+            self._state.insert(0, (self._clock_topic, ClockMessage(clock=stamp)))
         if self._losses.random() >= self.arm.settings.link.lost_states:
-            self._joints.publish(joint_message(state, self.arm.world.robot.joints, stamp))
+            self._state.append((self._joints, joint_message(state, self.arm.world.robot.joints, stamp)))
+        self._say()
+
+    def _say(self) -> None:
+        """The newest state, on all its topics."""
+        for publisher, message in self._state:
+            publisher.publish(message)
 
     def _stamp(self) -> Time:
         if self._clock_topic is None:

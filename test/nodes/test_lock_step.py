@@ -26,6 +26,16 @@ def test_without_commands_the_world_moves_by_the_wall_clock_again():
     assert lock.on_time(0.39)
 
 
+def test_a_state_that_nobody_answers_is_said_again_until_somebody_does_or_time_runs():
+    lock = LockStep(period=0.02, patience=(2.0, 10.0), echo=0.25)
+    assert not lock.says_again(5.0), "free, a new state comes soon"
+    lock.reset(5.0)
+    assert [lock.says_again(5.0 + 0.125 * k) for k in range(5)] == [False, False, True, False, True]
+    assert lock.on_command(6.0)
+    assert not lock.says_again(6.2) and lock.says_again(6.3), "the state after a step may be lost as well"
+    assert lock.on_time(8.0) and not lock.says_again(9.0)
+
+
 @settings(deadline=None)
 @given(st.lists(st.floats(0.0, 0.02), min_size=50, max_size=300))
 def test_free_time_passes_at_the_control_rate_whatever_the_timer_does(gaps):

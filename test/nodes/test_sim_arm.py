@@ -7,7 +7,9 @@ import pytest
 import torch
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PointStamped
+from nav_msgs.msg import Odometry
 from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
 from irl_ros.nodes import interface as names
@@ -87,6 +89,18 @@ def test_a_command_of_the_wrong_length_stops_the_controller_until_it_is_activate
     session.demand("sim_arm/activate_controllers")
     puppeteer.arm.publish(Float64MultiArray(data=[0.3] * N))
     session.until(lambda: np.abs(puppeteer.joints[-1].velocity).max() > 0.1, LIMIT, "it is not active again")
+
+
+def test_in_lock_step_a_latecomer_hears_the_state_the_world_stands_still_in(puppeteer, listen):
+    session = puppeteer.session
+    session.demand("sim_arm/reset")
+    session.until(lambda: np.abs(puppeteer.joints[-1].velocity).max() == 0, LIMIT, "no reset")
+    late, balls = (
+        listen(kind, topic, names.SENSOR_RECORDED)
+        for kind, topic in ((JointState, names.JOINT_STATES), (Odometry, names.BALL))
+    )
+    session.until(lambda: len(late) > 1 and len(balls) > 1, LIMIT, "the state was not said again")
+    assert {puppeteer.stamp(m) for m in (*late, *balls)} == {puppeteer.stamp(puppeteer.joints[-1])}
 
 
 def test_simulated_time_runs_with_the_steps(puppeteer, listen):
