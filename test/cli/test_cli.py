@@ -136,6 +136,33 @@ def test_a_failure_of_ours_is_one_line_and_exit_1(capsys, monkeypatch):
     assert code == 1 and err.count("\n") == 1 and "the disk is full" in err
 
 
+@pytest.mark.parametrize(
+    ("work", "arguments", "says"),
+    [
+        ("irl_ros.irl.learn.learn", ["learn", "x", "--out", "y"], "learn: stopped; --resume goes on"),
+        (
+            "irl_ros.irl.transfer.transfer",
+            ["transfer", "x", "--out", "y"],
+            "transfer: stopped; --resume goes on",
+        ),
+        (
+            "irl_ros.evaluation.compare.compare",
+            ["compare", "--out", "y"],
+            "stopped; the same command goes on",
+        ),
+        ("irl_ros.evaluation.evaluate.evaluate", ["evaluate", "x"], "evaluate: stopped"),
+    ],
+    ids=lambda x: x[0] if isinstance(x, list) else "",
+)
+def test_ctrl_c_says_what_goes_on_with_it(capsys, monkeypatch, work, arguments, says):
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(work, stopped)
+    code, _, err = run(capsys, *arguments)
+    assert code == 130 and err.endswith(f"{says}\n")
+
+
 def test_stopping_a_recording_keeps_whole_episodes_and_leaves_no_process(tmp_path):
     out, environment = tmp_path / "demos", {**os.environ, "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "irl_ros", "record", "--out", str(out), "--episodes", "500"]
