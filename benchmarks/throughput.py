@@ -55,7 +55,7 @@ class Table:
         self.clock = time.perf_counter if device.type == "cuda" else time.process_time
 
     def head(self) -> None:
-        print(f"\n{'':40}{'N':>8}{'throws/s':>12}{'lowest':>12}{'highest':>12}{'ratio':>8}  bounded by")
+        print(f"\n{'':56}{'N':>8}{'throws/s':>12}{'lowest':>12}{'highest':>12}{'ratio':>8}  bounded by")
 
     def row(self, name: str, count: int, throw: Throw, bound: str | Callable[[], str]) -> None:
         """`throw` makes `count` throws; `bound` says, or finds out, what takes the time."""
@@ -64,7 +64,7 @@ class Table:
         self.first = self.first or middle
         why = bound if isinstance(bound, str) else bound()
         numbers = f"{middle:12,.0f}{min(rates):12,.0f}{max(rates):12,.0f}{middle / self.first:8.1f}"
-        print(f"{name:40}{count:8}{numbers}  {why}", flush=True)
+        print(f"{name:56}{count:8}{numbers}  {why}", flush=True)
 
     def rates(self, count: int, throw: Throw) -> list[float]:
         """Throws a second, again and again, after one to warm up."""
@@ -108,37 +108,68 @@ def batch_rows(table: Table, world: World, policy: Any, kinds: list[str], given:
     device = table.device
     sizes = given or (GPU_SIZES if device.type == "cuda" else SIZES)
     for kind in kinds:
-        compiled = kind == "compiled"
         begin = time.perf_counter()
-        simulator = BatchWorld(world, device, compiled=compiled)
+        simulator = BatchWorld(world, device, compiled=kind == "compiled")
         waited = time.perf_counter() - begin
-        if compiled and not simulator.arm.compiled:
+        if kind == "compiled" and not simulator.compiled:
             print("BatchWorld compiled: skipped, nothing could be compiled here")
             continue
-        if compiled:
+        if simulator.compiled:
             print(f"(compiled code was ready after {waited:.1f} s: seconds the first time, then it is kept)")
         for count in sizes:
-            if not compiled and count > 16384 and device.type == "cpu":
+            if not simulator.compiled and count > 16384 and device.type == "cpu":
                 continue  # minutes, and no news
-            targets, actions = world.sample_targets(count).to(device), random_actions(world, count, device)
-
-            def open_loop(s: BatchWorld = simulator, t: Any = targets, a: Any = actions) -> None:
-                s.reset(t)
-                for action in a:
-                    s.step(action)
-
-            def closed_loop(s: BatchWorld = simulator, t: Any = targets) -> None:
-                with torch.no_grad():
-                    state = s.reset(t)
-                    for _ in range(world.horizon):
-                        state = s.step(policy.sample(policy.observation(state)))
-
             with skipping(f"BatchWorld, {kind}: N = {count}"):
-                why = partial(shares, table, simulator, None, open_loop)
-                table.row(f"BatchWorld, {kind}: dynamics", count, open_loop, why)
-                if policy is not None:
-                    why = partial(shares, table, simulator, policy, closed_loop)
-                    table.row(f"BatchWorld, {kind}: default policy", count, closed_loop, why)
+                whole_rows(table, simulator, policy, count)
+                stepped_rows(table, simulator, policy, count)
+
+
+def whole_rows(table: Table, simulator: BatchWorld, policy: Any, count: int) -> None:
+    """Throws from first to last in compiled code, states of every step kept."""
+    if not simulator.compiled:
+        return
+    from irl_ros.rl.fly import fly
+
+    world, device = simulator.world, table.device
+    targets = world.sample_targets(count).to(device)
+    actions = torch.stack(random_actions(world, count, device), 1)
+    name = "BatchWorld, compiled, whole throws:"
+    table.row(f"{name} dynamics", count, lambda: simulator.play(actions, targets), "arm's inverse dynamics")
+    if policy is None:
+        return
+    dynamics = statistics.median(table.rates(count, lambda: simulator.play(actions, targets)))
+
+    def share() -> str:
+        made = statistics.median(table.rates(count, made_by_policy))
+        return f"dynamics {made / dynamics:.0%}; the rest: network, observations, noise"
+
+    def made_by_policy() -> Any:
+        return fly(simulator, policy.observation, policy, targets)
+
+    table.row(f"{name} default policy", count, made_by_policy, share)
+
+
+def stepped_rows(table: Table, simulator: BatchWorld, policy: Any, count: int) -> None:
+    """Throws a control step at a time, as any policy and any reward may want them."""
+    world, device = simulator.world, table.device
+    targets, actions = world.sample_targets(count).to(device), random_actions(world, count, device)
+    name = f"BatchWorld, {'compiled' if simulator.compiled else 'torch'}, step by step:"
+
+    def open_loop() -> None:
+        simulator.reset(targets)
+        for action in actions:
+            simulator.step(action)
+
+    def closed_loop() -> None:
+        with torch.no_grad():
+            state = simulator.reset(targets)
+            for _ in range(world.horizon):
+                state = simulator.step(policy.sample(policy.observation(state)))
+
+    table.row(f"{name} dynamics", count, open_loop, partial(shares, table, simulator, None, open_loop))
+    if policy is not None:
+        why = partial(shares, table, simulator, policy, closed_loop)
+        table.row(f"{name} default policy", count, closed_loop, why)
 
 
 def shares(table: Table, simulator: BatchWorld, policy: Any, throw: Throw) -> str:
@@ -160,6 +191,8 @@ def shares(table: Table, simulator: BatchWorld, policy: Any, throw: Throw) -> st
         (simulator.arm, "advance", "arm"),
         (simulator.flight, "advance", "flight"),
     ]
+    if simulator.compiled:
+        parts = [(simulator._native, "run", "compiled code")]
     if policy is not None:
         parts += [(policy, "sample", "policy"), (policy.observation, "forward", "observation")]
     for owner, method, name in parts:

@@ -16,6 +16,7 @@ from irl_ros.networks import load_weights, mlp, save_weights, weights_sha256
 from irl_ros.rl.observation import HELD, Observation
 from irl_ros.robots import Robot
 from irl_ros.settings import as_dict, build, load_yaml, save_yaml
+from irl_ros.sim.pilot import Pilot
 from irl_ros.sim.state import State
 from irl_ros.sim.world import World, load_world
 
@@ -107,6 +108,26 @@ class Policy(nn.Module):
         noise = self.bounded_log_std.detach().exp() * torch.randn_like(velocities)
         return torch.cat((velocities + noise, action[..., -1:]), -1)
 
+    @torch.no_grad()
+    def pilot(self, observation: Observation) -> Pilot:
+        """This policy for code that flies it: shown what `observation` shows, with its weights of now."""
+        layers = [layer for layer in self.net if isinstance(layer, nn.Linear)]
+        return Pilot(
+            mean=observation.mean,
+            scale=observation.scale,
+            velocity=observation.velocity,
+            deviation=self.bounded_log_std.detach().exp(),
+            gain=RELEASE_GAIN,
+            flight=observation.flight,
+            weights=[layer.weight.detach() for layer in layers],
+            biases=[layer.bias.detach() for layer in layers],
+        )
+
+    def log_prob_of(self, distance: Tensor, logit: Tensor, released: Tensor, held: Tensor) -> Tensor:
+        """log π(a | s), [...], of an action drawn with noise z: of Σz², release logit and what was drawn."""
+        gaussian = -0.5 * distance - (self.bounded_log_std.detach() + 0.5 * LOG_TAU).sum()
+        return gaussian + self._log_chance(logit, released, held)
+
     def untrained(self) -> Policy:
         """Another of the same size that sees the same, scaled the same, and has learned nothing."""
         settings = replace(self.settings, log_std=UNTRAINED_LOG_STD)
@@ -151,9 +172,12 @@ class Policy(nn.Module):
     def _log_prob(mean: Tensor, log_std: Tensor, logit: Tensor, action: Tensor, held: Tensor) -> Tensor:
         z = (action[..., :-1] - mean) * torch.exp(-log_std)
         gaussian = (-0.5 * z * z - log_std - 0.5 * LOG_TAU).sum(-1)
-        released = action[..., -1] > 0
+        return gaussian + Policy._log_chance(logit, action[..., -1] > 0, held)
+
+    @staticmethod
+    def _log_chance(logit: Tensor, released: Tensor, held: Tensor) -> Tensor:
         bernoulli = -functional.softplus(torch.where(released, -logit, logit))
-        return gaussian + torch.where(held, bernoulli, torch.zeros_like(bernoulli))
+        return torch.where(held, bernoulli, torch.zeros_like(bernoulli))
 
     @torch.no_grad()
     def act(self, state: State) -> Tensor:

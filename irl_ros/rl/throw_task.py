@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
@@ -13,7 +14,8 @@ from irl_ros.rewards.features import Features
 from irl_ros.rewards.shaping import ReleasePotential
 from irl_ros.rl.agent import Actor, Agent
 from irl_ros.rl.background import background_policies
-from irl_ros.rl.observation import Observation
+from irl_ros.rl.fly import fly
+from irl_ros.rl.observation import HELD, Observation
 from irl_ros.rl.policy import Policy
 from irl_ros.rl.task import Rollout, Trajectories
 from irl_ros.settings import at_least
@@ -77,7 +79,17 @@ class ThrowTask:
         if starts is not None:
             chosen = torch.randint(len(starts[0]), (episodes,))
             starts = (starts[0][chosen], starts[1][chosen])
-        state = self.simulator.reset(self.simulator.world.sample_targets(episodes), starts)
+        targets = self.simulator.world.sample_targets(episodes)
+        made = self._flown(policy, targets, starts) or self._thrown(policy, targets, starts)
+        if not torch.isfinite(made.trajectories.observations[:, -1]).all():
+            raise FloatingPointError("a throw ended in values that are not finite: learning has diverged")
+        hits = self.simulator.outcome().hits(0.10)
+        figures = {"explore_hit_10cm": float(hits.float().mean())}
+        return dataclasses.replace(made, figures=figures)
+
+    def _thrown(self, policy: Actor, targets: Tensor, starts: Starts) -> Rollout:
+        """A rollout step by step, of any policy in any simulator."""
+        state = self.simulator.reset(targets, starts)
         states, observations = [state], [self.observation(self.simulator.observed())]
         actions, log_prob = [], []
         for _ in range(self.horizon):
@@ -85,14 +97,23 @@ class ThrowTask:
             log_prob.append(policy.log_prob(observations[-1], actions[-1]))
             states.append(self.simulator.step(actions[-1]))
             observations.append(self.observation(self.simulator.observed()))
-        if not torch.isfinite(observations[-1]).all():
-            raise FloatingPointError("a throw ended in values that are not finite: learning has diverged")
-        whole, hits = State.stack(states, 1), self.simulator.outcome().hits(0.10)
+        whole = State.stack(states, 1)
         trajectories = Trajectories(
             torch.stack(observations, 1), self.features(whole).float(), torch.stack(actions, 1)
         )
-        figures = {"explore_hit_10cm": float(hits.float().mean())}
-        return Rollout(trajectories, torch.stack(log_prob, 1), whole, figures)
+        return Rollout(trajectories, torch.stack(log_prob, 1), whole)
+
+    def _flown(self, policy: Actor, targets: Tensor, starts: Starts) -> Rollout | None:
+        """A rollout in compiled code; None where that cannot be."""
+        flown = fly(self.simulator, self.observation, policy, targets, starts)
+        if flown is None:
+            return None
+        states, actions = flown.throws.states, flown.throws.actions
+        observations = flown.observations
+        held = observations[:, :-1, HELD] > 0
+        log_prob = cast(Policy, policy).log_prob_of(flown.distance, flown.logit, actions[..., -1] > 0, held)
+        trajectories = Trajectories(observations, self.features(states).float(), actions)
+        return Rollout(trajectories, log_prob, states)
 
     def trajectories(self, throws: Throws) -> Trajectories:
         """Throws from elsewhere (demonstrations) as this task's algorithms see them."""
@@ -127,5 +148,7 @@ class ThrowTask:
         def act(state: State) -> Tensor:
             return policy.mode(self.observation(state))
 
-        outcome = throw(self.simulator, act, targets, starts, conditions).outcome
+        flown = fly(self.simulator, self.observation, policy, targets, starts, conditions, explore=False)
+        throws = flown.throws if flown else throw(self.simulator, act, targets, starts, conditions)
+        outcome = throws.outcome
         return {f"hit_{cm}cm": float(outcome.hits(cm / 100).float().mean()) for cm in (10, 5)}

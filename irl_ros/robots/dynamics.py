@@ -128,9 +128,13 @@ class Dynamics:
         qdd: Sequence[Number],
         payload: Number,
         gravity: Number,
+        turns: Sequence[Turn] | None = None,
     ) -> list[Number]:
-        """As `inverse_dynamics`: recursive Newton–Euler, outwards for the motion, inwards for the forces."""
-        turns = self.turns(q)
+        """As `inverse_dynamics`: recursive Newton–Euler, outwards for the motion, inwards for the forces.
+
+        Here and below `turns` are those of q, for who has them already.
+        """
+        turns = self.turns(q) if turns is None else turns
         spin: Vector = (0.0, 0.0, 0.0)  # ω of the frame, in the frame
         change = _acceleration_matrix(spin, (0.0, 0.0, 0.0))  # U = [ω̇]× + [ω]×²
         spinning: Vector = (0.0, 0.0, 0.0)  # ω̇
@@ -153,9 +157,11 @@ class Dynamics:
         forces[-1] = add(force, carried), add(moment, cross(self.tool, carried))
         return self._along_axes(q, turns, forces)
 
-    def mass_matrix_of(self, q: Sequence[Number], payload: Number) -> list[list[Number]]:
+    def mass_matrix_of(
+        self, q: Sequence[Number], payload: Number, turns: Sequence[Turn] | None = None
+    ) -> list[list[Number]]:
         """As `mass_matrix`, symmetric [n][n]: composite bodies, from the tool inwards."""
-        turns = self.turns(q)
+        turns = self.turns(q) if turns is None else turns
         tool = (*self.tool, 1.0)
         added = [[times(payload, times(a, b)) for b in tool] for a in tool]
         whole: Matrix = [[0.0] * 4] * 4

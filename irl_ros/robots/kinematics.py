@@ -108,11 +108,13 @@ class Kinematics:
         position, velocity = self.tool_motion_of(q.unbind(-1), qd.unbind(-1))
         return stacked(position, q), stacked(velocity, q)
 
-    def tool_motion_of(self, q: Sequence[Number], qd: Sequence[Number]) -> tuple[list[Number], list[Number]]:
+    def tool_motion_of(
+        self, q: Sequence[Number], qd: Sequence[Number], turns: Sequence[Turn] | None = None
+    ) -> tuple[list[Number], list[Number]]:
         """As `tool_motion`, of one number or tensor for each joint; three for each result.
 
         Goes from the tool inwards and carries two vectors instead of matrices, which makes it the cheapest
-        thing a world does.
+        thing a world does. `turns` are those of q, for who has them already.
         """
         p: list[Number] = list(self.constants.tool)
         v: list[Number] = [0.0, 0.0, 0.0]
@@ -120,7 +122,7 @@ class Kinematics:
             if self.prismatic[i]:
                 p, v = add(p, (0.0, 0.0, q[i])), add(v, (0.0, 0.0, qd[i]))
             else:
-                turn = torch.sin(q[i]), torch.cos(q[i])
+                turn = (torch.sin(q[i]), torch.cos(q[i])) if turns is None else turns[i]
                 p, v = turned(turn, p), turned(turn, v)
                 v = add(v, (times(-p[1], qd[i]), times(p[0], qd[i]), 0.0))
             rotation = self.constants.rotations[i]

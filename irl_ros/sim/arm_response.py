@@ -1,4 +1,4 @@
-"""How N arms answer velocity commands over a control step: torque-limited or ideal, compiled or in torch."""
+"""How N arms answer velocity commands over a control step, in torch: torque-limited or ideal."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from irl_ros.robots.dynamics import Dynamics
 from irl_ros.robots.robot import Robot
 from irl_ros.robots.urdf import MOVING
 from irl_ros.sim.arm_step import ArmStep, Load
-from irl_ros.sim.compiled_arm import CompiledArm, compiled_arm
-from irl_ros.sim.compiler import CannotCompile, say_once
 from irl_ros.sim.conditions import Conditions
 from irl_ros.sim.reference import Reference
 from irl_ros.sim.world import World
@@ -48,32 +46,13 @@ class ArmResponse:
         world: robot, limits, time steps.
         device, dtype: of the tensors it will be given.
         ideal: the torque is boundless: pure kinematics, no saturation counted.
-        compiled: use machine code where it can be made; else torch.
     """
 
-    def __init__(
-        self,
-        world: World,
-        device: torch.device,
-        dtype: torch.dtype,
-        ideal: bool = False,
-        compiled: bool = True,
-    ) -> None:
+    def __init__(self, world: World, device: torch.device, dtype: torch.dtype, ideal: bool = False) -> None:
         self.world, self.device, self.dtype, self.ideal = world, device, dtype, ideal
         self.kinematics = world.robot.kinematics(device, dtype)
         self._step = None if ideal else ArmStep(Dynamics(world.robot))
-        self._native: CompiledArm | None = None
-        if compiled and not ideal:
-            try:
-                self._native = compiled_arm(world.robot, device, dtype)
-            except CannotCompile as reason:
-                say_once(f"irl_ros: throws are simulated without compiled code, slower: {reason}")
         self.begin(None)
-
-    @property
-    def compiled(self) -> bool:
-        """Whether it runs machine code."""
-        return self._native is not None
 
     def begin(self, conditions: Conditions | None) -> None:
         """Take on the limits and loads that N throws drew; None: the world's own."""
@@ -93,11 +72,18 @@ class ArmResponse:
                 ends(world.settings.gravity)[0] if drawn is None else drawn.gravity[:, None]
             ),
         }
-        if self._native is not None:
-            limits = self.reference.limits
-            names = ("full", "velocity", "acceleration", "lower", "upper")
-            steps = {"h": self._joints(world.physics_dt), "period": self._joints(world.dt)}
-            self._native.begin({k: getattr(limits, k) for k in names} | self._load | steps)
+
+    @property
+    def constants(self) -> dict[str, Tensor]:
+        """Limits and loads, [k] of all throws or [N, k] of each, as `throw_kernel` names them."""
+        limits, world = self.reference.limits, self.world
+        names = ("full", "velocity", "acceleration", "lower", "upper")
+        steps = {"h": world.physics_dt, "rate": 1.0 / world.physics_dt, "period": world.dt}
+        return {
+            **{name: getattr(limits, name) for name in names},
+            **self._load,
+            **{name: self._joints(x) for name, x in steps.items()},
+        }
 
     def _joints(self, x: Any) -> Tensor:
         """[n] or [1], or [N, n] or [N, 1] of what throws drew."""
@@ -105,8 +91,6 @@ class ArmResponse:
 
     def advance(self, q: Tensor, qd: Tensor, action: Tensor) -> ArmMotion:
         """Motion over one control step from q, qd [N, n] under the joint part of an action [N, n]."""
-        if self._native is not None:
-            return ArmMotion(**self._native(q, qd, action, self.reference.steps))
         if self.ideal:
             after, speed = self.reference.advance(q, qd, action)
             clipped = torch.full_like(q[:, 0], torch.nan)
@@ -128,8 +112,9 @@ class ArmResponse:
         places = q[:, None] + reference.h * (aims.cumsum(1) - aims)
         load = {name: x[..., None, :] if x.dim() == 2 else x for name, x in self._load.items()}
         q_at, qd_at, aim = _components(places), _components(before), _components(aims)
-        _, weak, beyond = self._step.servo(q_at, qd_at, aim, self._as_load(load, aims[..., 0]))
-        trouble = (weak | beyond).any(1).nonzero().flatten()
+        numbers = self._as_load(load, aims[..., 0])
+        weak = self._step.weak(self._step.servo(q_at, qd_at, aim, numbers), numbers)
+        trouble = (weak | self._step.kept(q_at, aim, numbers)).any(1).nonzero().flatten()
         after, speed = q + reference.h * aims.sum(1), aims[:, -1]
         clipped = torch.zeros_like(q[:, 0])
         if len(trouble):
@@ -147,7 +132,8 @@ class ArmResponse:
         step, numbers, clipped = self._step, self._as_load(load, q[:, 0]), torch.zeros_like(q[:, 0])
         for aim in aims.unbind(1):
             places, goal = _components(q), _components(aim)
-            torque, weak, beyond = step.servo(places, _components(qd), goal, numbers)
+            torque = step.servo(places, _components(qd), goal, numbers)
+            weak, beyond = step.weak(torque, numbers), step.kept(places, goal, numbers)
             mass, impulse, velocity, stop = step.yielding(places, goal, torque, numbers)
             if bool(stop.any()):
                 held = step.stopped(places, goal, mass, impulse, velocity, numbers)
@@ -167,6 +153,7 @@ class ArmResponse:
             joint["payload"][0],
             joint["gravity"][0],
             self.reference.h,
+            1.0 / self.reference.h,
             torch.zeros_like(like),
         )
 

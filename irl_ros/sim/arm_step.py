@@ -18,6 +18,7 @@ import torch
 
 from irl_ros.robots.components import Matrix, Number, minus, plus, times
 from irl_ros.robots.dynamics import Dynamics
+from irl_ros.robots.kinematics import Turn
 
 STOP_GAIN = 0.2
 """Share of what a joint is beyond its travel that a stop takes back in a physics step (Bullet's parameter of
@@ -45,7 +46,7 @@ class Load:
         lower, upper: the ends of the joints' travel, rad (m).
         payload: kg at the tool point.
         gravity: m/s².
-        h: physics step, s.
+        h, rate: physics step, s, and steps a second.
         zero: 0, in the shape of what is computed.
     """
 
@@ -56,6 +57,7 @@ class Load:
     payload: Number
     gravity: Number
     h: Number
+    rate: Number
     zero: Number
 
 
@@ -69,21 +71,38 @@ class ArmStep:
     def __init__(self, dynamics: Dynamics) -> None:
         self.dynamics, self.n = dynamics, dynamics.n
 
-    def servo(self, q: Numbers, qd: Numbers, aim: Numbers, load: Load) -> tuple[list[Number], Mask, Mask]:
-        """Torques, N m, [n], that would end the step at velocities `aim`; and what keeps the arm from it.
+    def servo(
+        self, q: Numbers, qd: Numbers, aim: Numbers, load: Load, turns: Sequence[Turn] | None = None
+    ) -> list[Number]:
+        """Torques, N m, [n], that would end the step at velocities `aim`. `turns`: as in `Dynamics`."""
+        wanted = [times(a - v, load.rate) for a, v in zip(aim, qd, strict=True)]
+        return self.dynamics.torque_of(q, qd, wanted, load.payload, load.gravity, turns)
 
-        Returns:
-            The torques; whether a torque is beyond its limit; whether a stop keeps a joint from `aim`.
-        """
-        wanted = [(a - v) / load.h for a, v in zip(aim, qd, strict=True)]
-        torque = self.dynamics.torque_of(q, qd, wanted, load.payload, load.gravity)
-        weak = [abs(t) > e for t, e in zip(torque, load.effort, strict=True)]
+    @staticmethod
+    def weak(torque: Numbers, load: Load) -> Mask:
+        """Whether a torque is beyond its limit."""
+        return _any([abs(t) > e for t, e in zip(torque, load.effort, strict=True)])
+
+    def kept(self, q: Numbers, aim: Numbers, load: Load) -> Mask:
+        """Whether a stop keeps a joint from the velocity aimed at."""
         least, most = self._room(q, load)
-        ends = [(a < x - SLACK) | (a > y + SLACK) for a, x, y in zip(aim, least, most, strict=True)]
-        return torque, _any(weak), _any(ends)
+        return _any([(a < x - SLACK) | (a > y + SLACK) for a, x, y in zip(aim, least, most, strict=True)])
+
+    @staticmethod
+    def concern(q: Numbers, torque: Numbers, load: Load) -> Number:
+        """Above 0 where an arm is `weak` or may be `kept`: the cheapest test of whether to look closer."""
+        over = [abs(t) - e for t, e in zip(torque, load.effort, strict=True)]
+        low = [x - p for x, p in zip(load.lower, q, strict=True)]
+        high = [p - x for p, x in zip(q, load.upper, strict=True)]
+        return reduce(torch.maximum, (*over, *low, *high))
 
     def yielding(
-        self, q: Numbers, aim: Numbers, torque: Numbers, load: Load
+        self,
+        q: Numbers,
+        aim: Numbers,
+        torque: Numbers,
+        load: Load,
+        turns: Sequence[Turn] | None = None,
     ) -> tuple[list[list[Number]], list[Number], list[Number], Mask]:
         """What comes of clipped torques: M (v − aim) = h (clipped − wanted), locked joints standing still.
 
@@ -91,7 +110,7 @@ class ArmStep:
             M, [n][n]; the impulses h (clipped − wanted), [n]; the velocities v; whether a stop keeps a joint
             from them, in which case `stopped` is to be asked.
         """
-        mass = self.dynamics.mass_matrix_of(q, load.payload)
+        mass = self.dynamics.mass_matrix_of(q, load.payload, turns)
         clipped = [torch.minimum(torch.maximum(t, -e), e) for t, e in zip(torque, load.effort, strict=True)]
         impulse = [times(load.h, minus(c, t)) for c, t in zip(clipped, torque, strict=True)]
         locked = [x > 0.5 for x in load.locked]
@@ -145,7 +164,7 @@ class ArmStep:
     @staticmethod
     def _room(q: Numbers, load: Load) -> tuple[list[Number], list[Number]]:
         """The least and the most velocity that stops allow."""
-        gain = STOP_GAIN / load.h
+        gain = times(STOP_GAIN, load.rate)
         least = [torch.where(p < x, gain * (x - p), -FREE) for x, p in zip(load.lower, q, strict=True)]
         most = [torch.where(p > x, gain * (x - p), FREE) for x, p in zip(load.upper, q, strict=True)]
         return least, most

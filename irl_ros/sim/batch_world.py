@@ -6,10 +6,14 @@ import torch
 from torch import Tensor
 
 from irl_ros.sim.arm_response import ArmResponse
+from irl_ros.sim.compiled_throws import Clock, CompiledThrows, Run, compiled_throws
+from irl_ros.sim.compiler import CannotCompile, say_once
 from irl_ros.sim.conditions import Conditions
 from irl_ros.sim.disturbances import Actuators, Readings
+from irl_ros.sim.pilot import Pilot, Piloted
 from irl_ros.sim.reference import Flight
-from irl_ros.sim.state import Outcome, State
+from irl_ros.sim.state import Outcome, State, Throws
+from irl_ros.sim.throw_kernel import IN_AIR, RIM
 from irl_ros.sim.world import World
 
 
@@ -39,11 +43,24 @@ class BatchWorld:
         compiled: bool = True,
     ) -> None:
         self.world, self.device, self.dtype = world, torch.device(device), dtype
-        self.arm = ArmResponse(world, self.device, dtype, ideal, compiled)
+        self.arm = ArmResponse(world, self.device, dtype, ideal)
         self.kinematics = self.arm.kinematics
         self.flight = Flight(world)
         self.conditions: Conditions | None = None
+        self._native: CompiledThrows | None = None
+        self._shown: State | None = None  # the state that the compiled code left, in rows
+        if compiled and not ideal:
+            try:
+                self._native = compiled_throws(world.robot, self.device, dtype)
+            except CannotCompile as reason:
+                say_once(f"irl_ros: throws are simulated without compiled code, slower: {reason}")
+            self._prepare()
         self._home = torch.as_tensor(world.home, device=device, dtype=dtype)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether it runs machine code."""
+        return self._native is not None
 
     def reset(
         self,
@@ -85,11 +102,24 @@ class BatchWorld:
             if drawn_before is not None:
                 self.arm.begin(None)
                 self.flight = Flight(self.world)
+                self._prepare()
             return
         here = self.conditions = conditions.to(self.device)
         self.arm.begin(here)
         self.flight = Flight(self.world, here, self.device, self.dtype)
         self._actuators, self._readings = Actuators(here), Readings(here)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Tell the compiled code the limits, loads and air of the next throws."""
+        if self._native is None:
+            return
+        f, world = self.flight, self.world
+        air = {"drag": f.drag, "radius": f.radius, "rim": f.rim, "physics": world.settings.physics_steps}
+        columns = {k: torch.as_tensor(x, device=self.device, dtype=self.dtype) for k, x in air.items()}
+        wide = {k: x[:, None] if x.dim() else x[None] for k, x in columns.items()}
+        flags = (IN_AIR if f.in_air else 0) | (RIM if f.rim else 0)
+        self._native.begin(self.arm.constants | wide, flags)
 
     def observed(self) -> State:
         """The latest state as sensors show it, leading shape [N]: what a policy may see."""
@@ -104,9 +134,112 @@ class BatchWorld:
         Returns:
             The next state, leading shape [N].
         """
-        s = self.state
         if self.conditions is not None:
             action = self._actuators(action)
+        self._t += 1
+        if self._native is None:
+            self.state = self._stepped(action)
+        else:
+            run = self._native.run(self._packed(), self._clock(self._t - 1), action[:, None])
+            self._take(run)
+        return self.state
+
+    def play(
+        self,
+        actions: Tensor,
+        targets: Tensor,
+        start: tuple[Tensor, Tensor] | None = None,
+        conditions: Conditions | None = None,
+    ) -> Throws:
+        """Whole throws of prepared actions [N, T, n + 1]; otherwise as `rollout.throw`, and quicker."""
+        self.reset(targets, start, conditions)
+        if self._native is None or self.world.disturbed:
+            states = [self.state, *(self.step(action) for action in actions.unbind(1))]
+            return Throws(State.stack(states, 1), actions, self.outcome(), self.conditions)
+        run = self._native.run(self._packed(), self._clock(0), actions, watch=True)
+        self._t = actions.shape[1]
+        self._take(run)
+        return Throws(self._watched(run), actions, self.outcome(), self.conditions)
+
+    def pilots(self, pilot: Pilot) -> bool:
+        """Whether `fly` can be asked: compiled, single precision, nothing disturbed, a network that fits."""
+        single = self.dtype == torch.float32
+        return self._native is not None and single and pilot.fits and not self.world.disturbed
+
+    def fly(
+        self,
+        pilot: Pilot,
+        noise: Tensor,
+        targets: Tensor,
+        start: tuple[Tensor, Tensor] | None = None,
+        conditions: Conditions | None = None,
+    ) -> Piloted:
+        """Whole throws of a policy that the compiled code runs as well.
+
+        Args:
+            pilot: the policy; `pilots` says whether it can be one.
+            noise: of its decisions, [T, n + 1, N]: standard normal numbers for the joints' velocities, log
+                odds of uniform ones for the release.
+            targets, start, conditions: as in `reset`.
+        """
+        self.reset(targets, start, conditions)
+        assert self._native is not None, "only where `pilots`"
+        run = self._native.run(self._packed(), self._clock(0), None, pilot, noise, watch=True)
+        self._t = noise.shape[0]
+        self._take(run)
+        assert run.seen is not None and run.acted is not None and run.chosen is not None
+        throws = Throws(self._watched(run), run.acted, self.outcome(), self.conditions)
+        return Piloted(throws, run.seen, *run.chosen.unbind(-1))
+
+    def _packed(self) -> Tensor:
+        """The state as rows [S, N] for the compiled code."""
+        if self._shown is self.state:
+            return self._rows
+        s = self.state
+        columns = (s.q, s.qd, s.ball_position, s.ball_velocity, s.held[:, None], s.landed[:, None], s.target)
+        counted = self._violations[:, None], self._clipped[:, None]
+        return torch.cat([x.to(self.device, self.dtype) for x in (*columns, *counted)], -1).T
+
+    def _clock(self, time: int) -> Clock:
+        return Clock(self.world.settings.physics_steps, time, self.world.horizon)
+
+    def _take(self, run: Run) -> None:
+        """Show what the compiled code left."""
+        self._rows = run.state
+        n = self.world.robot.n
+        q, qd, ball, speed, held, landed, _, counted = run.state.split((n, n, 3, 3, 1, 1, 3, 2))
+        self._violations, self._clipped = counted
+        self.state = self._shown = State(
+            q=q.T,
+            qd=qd.T,
+            ball_position=ball.T,
+            ball_velocity=speed.T,
+            target=self.state.target,
+            held=held[0] > 0.5,
+            landed=landed[0] > 0.5,
+            phase=torch.full_like(held[0], self._t / self.world.horizon),
+        )
+
+    def _watched(self, run: Run) -> State:
+        """The states of every control step, [N, T + 1]."""
+        assert run.trajectory is not None
+        n, count = self.world.robot.n, run.trajectory.shape[1]
+        q, qd, ball, speed, held, landed = run.trajectory.split((n, n, 3, 3, 1, 1), -1)
+        phase = torch.arange(count, device=self.device, dtype=torch.float64) / self.world.horizon
+        return State(
+            q=q,
+            qd=qd,
+            ball_position=ball,
+            ball_velocity=speed,
+            target=self.state.target[:, None].expand(-1, count, -1),
+            held=held[..., 0] > 0.5,
+            landed=landed[..., 0] > 0.5,
+            phase=phase.to(self.dtype).expand(len(q), -1),
+        )
+
+    def _stepped(self, action: Tensor) -> State:
+        """`step` in torch."""
+        s = self.state
         held = s.held & (action[..., -1] <= 0)
         arm = self.arm.advance(s.q, s.qd, action[..., :-1])
         position, velocity, landed = self.flight.advance(s.ball_position, s.ball_velocity, s.target)
@@ -114,8 +247,7 @@ class BatchWorld:
         velocity = torch.where(s.landed[..., None], s.ball_velocity, velocity)
         self._violations = self._violations + arm.violated
         self._clipped = self._clipped + arm.clipped
-        self._t += 1
-        self.state = State(
+        return State(
             q=arm.q,
             qd=arm.qd,
             ball_position=torch.where(held[..., None], arm.tool, position),
@@ -125,7 +257,6 @@ class BatchWorld:
             landed=s.landed | (landed & ~held),
             phase=torch.full_like(s.phase, self._t / self.world.horizon),
         )
-        return self.state
 
     def outcome(self) -> Outcome:
         """What came of the throws so far."""

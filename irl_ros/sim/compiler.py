@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import logging
 import os
 import platform
 import shutil
@@ -87,6 +88,7 @@ def compile_cuda(source: Callable[[], str], function: str, name: str, key: str) 
     except CannotCompile:
         raise
     except Exception as error:  # whatever is wrong with these inner parts of torch, torch code still runs
+        logging.getLogger(__name__).warning("NVRTC: %s", error)
         raise CannotCompile(f"NVRTC failed ({_first_line(error)})") from None
     kernel: Callable[..., None] = kernels[function]
     return kernel

@@ -1,9 +1,12 @@
 """What recorded formulas compute with: the C text that comes before them."""
 
-CPU = r"""// 64 bytes of throws at once, in GCC's and Clang's vector extensions
+CPU = r"""// 64 bytes of throws at once: AVX-512 where there is any, else GCC's and Clang's vector extensions
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 #ifdef DOUBLE
 typedef double T;
@@ -21,37 +24,70 @@ typedef int32_t Bits;
 #endif
 enum { LANES = 64 / sizeof(T) };
 typedef T V __attribute__((vector_size(64)));
-typedef Bits M __attribute__((vector_size(64)));  // lane masks: -1 or 0
+typedef Bits Whole __attribute__((vector_size(64)));
 #define INLINE static inline __attribute__((always_inline))
+#define UNROLLED
 
 INLINE V K(double x) { return V{} + (T)x; }
-INLINE M both(M a, M b) { return a & b; }
-INLINE M either(M a, M b) { return a | b; }
-INLINE M no(M a) { return ~a; }
+INLINE V spread(T x) { return V{} + x; }
+
+// M: a truth value for each throw. Of two numbers one of which is NaN, vmin and vmax give the first, as
+// torch.minimum(NaN, x) and clamp do.
+#if defined(__AVX512F__) && !defined(DOUBLE)
+typedef __mmask16 M;
+INLINE M less(V a, V b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ); }
+INLINE M at_most(V a, V b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LE_OQ); }
+INLINE V choose(M m, V a, V b) { return (V)_mm512_mask_blend_ps(m, (__m512)b, (__m512)a); }
+INLINE V vmin(V a, V b) { return (V)_mm512_min_ps((__m512)b, (__m512)a); }
+INLINE V vmax(V a, V b) { return (V)_mm512_max_ps((__m512)b, (__m512)a); }
+INLINE V vsqrt(V a) { return (V)_mm512_sqrt_ps((__m512)a); }
+#elif defined(__AVX512F__)
+typedef __mmask8 M;
+INLINE M less(V a, V b) { return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_LT_OQ); }
+INLINE M at_most(V a, V b) { return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_LE_OQ); }
+INLINE V choose(M m, V a, V b) { return (V)_mm512_mask_blend_pd(m, (__m512d)b, (__m512d)a); }
+INLINE V vmin(V a, V b) { return (V)_mm512_min_pd((__m512d)b, (__m512d)a); }
+INLINE V vmax(V a, V b) { return (V)_mm512_max_pd((__m512d)b, (__m512d)a); }
+INLINE V vsqrt(V a) { return (V)_mm512_sqrt_pd((__m512d)a); }
+#else
+typedef Whole M;
+INLINE M less(V a, V b) { return a < b; }
+INLINE M at_most(V a, V b) { return a <= b; }
 INLINE V choose(M m, V a, V b) { return m ? a : b; }
-// a NaN in the first argument comes through, as it does in torch
 INLINE V vmin(V a, V b) { return b < a ? b : a; }
 INLINE V vmax(V a, V b) { return b > a ? b : a; }
-INLINE V vabs(V a) {
-    const Bits but_sign = (Bits)(((uint64_t)1 << (8 * sizeof(T) - 1)) - 1);
-    return (V)((M)a & (M{} + but_sign));
-}
 INLINE V vsqrt(V a) {
     V r;
     for (int l = 0; l < LANES; ++l) r[l] = std::sqrt(a[l]);
     return r;
 }
-INLINE bool any(V a) {
-    M m = a > K(0.0);
+#endif
+INLINE M both(M a, M b) { return a & b; }
+INLINE M either(M a, M b) { return a | b; }
+INLINE M no(M a) { return ~a; }
+#ifdef __AVX512F__
+INLINE bool any(M m) { return m != 0; }
+#else
+INLINE bool any(M m) {
     int64_t words[8], all = 0;
     memcpy(words, &m, 64);
     for (int i = 0; i < 8; ++i) all |= words[i];
     return all != 0;
 }
+#endif
+INLINE V vabs(V a) {
+    const Bits but_sign = (Bits)(((uint64_t)1 << (8 * sizeof(T) - 1)) - 1);
+    return (V)((Whole)a & (Whole{} + but_sign));
+}
+INLINE V vceil(V a) {
+    V r;
+    for (int l = 0; l < LANES; ++l) r[l] = std::ceil(a[l]);
+    return r;
+}
 
 // Sine and cosine: the angle less the nearest multiple of a right angle, whose number is read off the last
 // bits of a large sum; then Taylor's series to rounding on [-π/4, π/4].
-struct Angle { V rest; M quarter; };
+struct Angle { V rest; Whole quarter; };
 INLINE Angle reduced(V x) {
     const V big = K(sizeof(T) == 8 ? 6755399441055744.0 : 12582912.0);
     const V shifted = x * K(0.63661977236758134308) + big;
@@ -59,7 +95,7 @@ INLINE Angle reduced(V x) {
     V r = x - k * K(RIGHT_ANGLE_1);
     r = r - k * K(RIGHT_ANGLE_2);
     r = r - k * K(RIGHT_ANGLE_3);
-    return {r, (M)shifted};
+    return {r, (Whole)shifted};
 }
 INLINE V sine_series(V r) {
     const V z = r * r;
@@ -88,15 +124,42 @@ INLINE V cosine_series(V r) {
     s = s * z - K(0.5);
     return K(1.0) + z * s;
 }
+INLINE V signed_as(V x, Whole odd) {  // x, or -x where a bit is set
+    return (V)((Whole)x ^ (odd << (8 * sizeof(T) - 1)));
+}
 INLINE V vsin(V x) {
     const Angle a = reduced(x);
     const V r = (a.quarter & 1) ? cosine_series(a.rest) : sine_series(a.rest);
-    return (a.quarter & 2) ? -r : r;
+    return signed_as(r, a.quarter >> 1);
 }
 INLINE V vcos(V x) {
     const Angle a = reduced(x);
     const V r = (a.quarter & 1) ? sine_series(a.rest) : cosine_series(a.rest);
-    return ((a.quarter + 1) & 2) ? -r : r;
+    return signed_as(r, (a.quarter + 1) >> 1);
+}
+
+// tanh |x| = (1 - t) / (1 + t) with t = exp(-2 |x|), to rounding of 1
+INLINE V vtanh(V x) {
+#ifdef DOUBLE
+    V r;
+    for (int l = 0; l < LANES; ++l) r[l] = std::tanh(x[l]);
+    return r;
+#else
+    const V size = vmin(vabs(x), K(10.0)) * K(-2.8853900817779268);  // in powers of 2
+    const V big = K(12582912.0);
+    const V shifted = size + big;
+    const V f = (size - (shifted - big)) * K(0.69314718055994531);
+    V t = K(1.0 / 720);
+    t = t * f + K(1.0 / 120);
+    t = t * f + K(1.0 / 24);
+    t = t * f + K(1.0 / 6);
+    t = t * f + K(0.5);
+    t = t * f + K(1.0);
+    t = t * f + K(1.0);
+    t = t * (V)(((Whole)shifted << 23) + 0x3f800000);
+    const V r = (K(1.0) - t) / (K(1.0) + t);
+    return (V)((Whole)r | ((Whole)x & (Whole{} + INT32_MIN)));
+#endif
 }
 
 INLINE V load(const T *data, long lane, long first, int lanes) {
@@ -114,6 +177,11 @@ INLINE void store(T *data, long first, int lanes, V x) {
     if (lanes == LANES) memcpy(data + first, &x, 64);
     else memcpy(data + first, &x, lanes * sizeof(T));
 }
+// numbers of a throw side by side
+INLINE void store_beside(T *data, long lane, long first, int lanes, const V *x, int size) {
+    for (int l = 0; l < lanes; ++l)
+        for (int i = 0; i < size; ++i) data[(first + l) * lane + i] = x[i][l];
+}
 """
 
 CUDA = r"""// one throw a thread
@@ -125,8 +193,12 @@ typedef float T;
 typedef T V;
 typedef bool M;
 #define INLINE static __device__ __forceinline__
+#define UNROLLED _Pragma("unroll")
 
 INLINE V K(double x) { return (T)x; }
+INLINE V spread(T x) { return x; }
+INLINE M less(V a, V b) { return a < b; }
+INLINE M at_most(V a, V b) { return a <= b; }
 INLINE M both(M a, M b) { return a && b; }
 INLINE M either(M a, M b) { return a || b; }
 INLINE M no(M a) { return !a; }
@@ -135,9 +207,14 @@ INLINE V vmin(V a, V b) { return b < a ? b : a; }
 INLINE V vmax(V a, V b) { return b > a ? b : a; }
 INLINE V vabs(V a) { return a < 0 ? -a : a; }
 INLINE V vsqrt(V a) { return sqrt(a); }
+INLINE V vceil(V a) { return ceil(a); }
 INLINE V vsin(V a) { return sin(a); }
 INLINE V vcos(V a) { return cos(a); }
-INLINE bool any(V a) { return a > 0; }
+INLINE V vtanh(V a) { return tanh(a); }
+INLINE bool any(M m) { return m; }
 INLINE V load(const T *data, long lane, long first, int) { return data[first * lane]; }
 INLINE void store(T *data, long first, int, V x) { data[first] = x; }
+INLINE void store_beside(T *data, long lane, long first, int, const V *x, int size) {
+    for (int i = 0; i < size; ++i) data[first * lane + i] = x[i];
+}
 """

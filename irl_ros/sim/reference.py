@@ -15,15 +15,12 @@ import torch
 from torch import Tensor
 
 from irl_ros.sim.conditions import Conditions, drag_per_squared_speed
+from irl_ros.sim.flight_step import FlightStep, touches
 from irl_ros.sim.joint_limits import TOLERANCE, JointLimits
 from irl_ros.sim.world import World
 
 ON_PLANE = 1e-3
 """How far from z = target height a ball rests that has come down there, m."""
-LONG_STEPS = 4
-"""Of foreseeing a landing with drag."""
-LEFT = 0.3
-"""Of foreseeing: farther from the plane than this, m, drag has changed the flight beyond what is foreseen."""
 
 
 class Reference:
@@ -169,101 +166,41 @@ class Flight:
         return -_wide(self.drag) * velocity.norm(dim=-1, keepdim=True) * velocity
 
     def _at_once(self, position: Tensor, velocity: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        k = self._free_fall(position, velocity, target[..., 2])
+        p, v, aim, step = position.unbind(-1), velocity.unbind(-1), target.unbind(-1), self._step
+        k = step.fall(p, v, aim[2])
         landed, k = k <= self.steps, k.clamp_max(self.steps)
         if self.rim:
             for j in range(self.steps, 0, -1):
-                place, _ = self._after(position, velocity, torch.full_like(k, j))
-                touched = (j <= k) & self._in_wall(place, target)
-                landed, k = landed | touched, torch.where(touched, torch.full_like(k, j), k)
-        return *self._after(position, velocity, k), landed
+                at = torch.full_like(k, j)
+                touched = (j <= k) & touches(step.after(p, v, at)[0], aim, self.rim, self.radius)
+                landed, k = landed | touched, torch.where(touched, at, k)
+        moved, speed = step.after(p, v, k)
+        return torch.stack(moved, -1), torch.stack(speed, -1), landed
 
     def _step_by_step(
         self, position: Tensor, velocity: Tensor, target: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        height, gravity = target[..., 2], _wide(self.g) * _up(position)
-        landed = (position[..., 2] <= height) & (velocity[..., 2] <= 0)
+        p, v, aim = list(position.unbind(-1)), list(velocity.unbind(-1)), target.unbind(-1)
+        landed = (p[2] <= aim[2]) & (v[2] <= 0)
         for _ in range(self.steps):
-            velocity = velocity + self.h * (self.drag_acceleration(velocity) - gravity)
-            moved = position + self.h * velocity
-            above, below = position[..., 2] - height, moved[..., 2] <= height
-            through = (above > 0) & below
-            share = above / (position[..., 2] - moved[..., 2]).clamp_min(1e-12)
-            moved = torch.where(through[..., None], position + share[..., None] * (moved - position), moved)
-            position = torch.where(landed[..., None], position, moved)
-            landed = landed | through | (below & (velocity[..., 2] <= 0))
+            p, v, landed = self._step.through_air(p, v, landed, aim[2])
             if self.rim:
-                landed = landed | self._in_wall(position, target)
-        return position, velocity, landed
-
-    def _after(self, position: Tensor, velocity: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        """Position and velocity after k [N] physics steps without drag."""
-        k, down = k[..., None], self.h * _wide(self.g) * _up(position)
-        return position + self.h * (k * velocity - 0.5 * k * (k + 1) * down), velocity - k * down
-
-    def _free_fall(self, position: Tensor, velocity: Tensor, height: Tensor) -> Tensor:
-        """`steps_to_plane` without drag."""
-        a = 0.5 * self.g * self.h * self.h
-        b = a - self.h * velocity[..., 2]
-        above = position[..., 2] - height
-        square = b * b + 4 * a * above
-        k = (square.clamp_min(0.0).sqrt() - b) / (2 * a)
-        stays_below = (above <= 0) & ((square < 0) | (b >= 0))
-        return torch.where(stays_below, (velocity[..., 2] / (self.g * self.h)).clamp_min(0.0).ceil(), k)
+                landed = landed | touches(p, aim, self.rim, self.radius)
+        return torch.stack(p, -1), torch.stack(v, -1), landed
 
     def foreseen(self, position: Tensor, velocity: Tensor, height: Tensor) -> tuple[Tensor, Tensor]:
         """Real number of physics steps until a ball let go now rests, [N], and where, m, [N, 3].
 
         A bin's wall is ignored; drag is as in `predicted_landing`.
         """
-        k = self._free_fall(position, velocity, height)
-        if not self.in_air:
-            return k, self._after(position, velocity, k)[0]
-        place, speed = self._far(position, velocity, self.h * k)
-        a = self._slope(speed)
-        # what is left of the fall, to second order; v + h a / 2 is the slope of the stepped path
-        left, rate, bend = place[..., 2] - height, (speed + 0.5 * self.h * a)[..., 2], a[..., 2]
-        falls = (rate < 0) & (left.abs() < LEFT)
-        root = (rate * rate - 2 * bend * left).clamp_min(0.0).sqrt()
-        more = torch.where(falls, 2 * left / (root - rate).clamp_min(1e-9), torch.zeros_like(left))[..., None]
-        landing = place + more * (speed + 0.5 * self.h * a) + 0.5 * more * more * a
-        return k + more[..., 0] / self.h, landing
+        k, place = self._step.foreseen(position.unbind(-1), velocity.unbind(-1), height, self.in_air)
+        return k, torch.stack(place, -1)
 
-    def _far(self, position: Tensor, velocity: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        """Position and velocity of the stepped flight with drag after `time` [N], s, in a few long steps.
-
-        Runge-Kutta on the equation whose exact solution explicit Euler follows to second order,
-        v' = a − h/2 a'(v) a; the stepped position is then x₀ + ∫v dt + h/2 (v − v₀).
-        """
-        v, way, dt = velocity, torch.zeros_like(position), time[..., None] / LONG_STEPS
-        for _ in range(LONG_STEPS):
-            k1 = self._slope(v)
-            k2 = self._slope(v + 0.5 * dt * k1)
-            k3 = self._slope(v + 0.5 * dt * k2)
-            k4 = self._slope(v + dt * k3)
-            way = way + dt * v + dt * dt / 6 * (k1 + k2 + k3)
-            v = v + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-        return position + way + 0.5 * self.h * (v - velocity), v
-
-    def _slope(self, v: Tensor) -> Tensor:
-        """v' of `_far`, m/s²."""
-        speed = v.norm(dim=-1, keepdim=True).clamp_min(1e-9)
-        drag = _wide(self.drag)
-        a = -drag * speed * v - _wide(self.g) * _up(v)
-        turn = -drag * (speed * a + v * (v * a).sum(-1, keepdim=True) / speed)
-        return a - 0.5 * self.h * turn
-
-    def _in_wall(self, position: Tensor, target: Tensor) -> Tensor:
-        """Whether a ball at `position` overlaps the bin's wall, bool [N]."""
-        offset = position - target
-        across, above = offset[..., :2].norm(dim=-1) - self.rim, offset[..., 2].clamp_min(0.0)
-        return torch.hypot(across, above) < self.radius
+    @property
+    def _step(self) -> FlightStep:
+        return FlightStep(self.g, self.drag, self.h)
 
 
 def _wide(x: Any) -> Any:
     """A number, or [N] made to fit [N, 3]."""
     return x[..., None] if isinstance(x, Tensor) else x
-
-
-def _up(like: Tensor) -> Tensor:
-    return torch.tensor([0.0, 0.0, 1.0], device=like.device, dtype=like.dtype)

@@ -105,6 +105,13 @@ class World:
         """Whether throws differ in more than their targets: something is drawn, delayed or noisy."""
         return bool(self.drawn) or self.fixed() is not self
 
+    @cached_property
+    def disturbed(self) -> bool:
+        """Whether commands may act late or inexactly, or readings not be the truth."""
+        s = self.settings
+        sensors = (getattr(s.sensors, f.name) for f in dataclasses.fields(s.sensors))
+        return any(ends(x)[1] > 0 for x in (s.arm.latency, s.gripper.latency, s.arm.noise, *sensors))
+
     def fixed(self, delays: bool = False) -> World:
         """This world with every range at its middle and without noise: what a throw in it is planned for.
 
