@@ -5,29 +5,32 @@
 Trials go round through four parts:
   recorder  killed while a synthetic person records. Lost may be the open episode; every bag written before
             it must read back whole, and a new recorder must go on in the folder.
-  learner   killed while `irl-ros learn` (bc, a small network) learns. `--resume` must end with the policy
-            that learning without interruption gives: same weights, bit by bit.
+  learner   killed while `irl-ros learn` (airl with small settings, a checkpoint after each round) learns.
+            `--resume` must end with the policy that learning without interruption gives: same weights, bit
+            by bit.
   forward   the policy is killed while it streams velocities. forward_command_controller keeps the last
             command for ever, which is told as what happened without a watchdog; with command_timeout the arm
             must come to rest.
   planned   the policy is killed while its throw runs as one trajectory. The arm must end at rest where the
             trajectory ends.
 Everything runs in lock-step or without a clock, so a loaded machine changes the moments, not the verdicts.
+Processes are forked from one that has imported everything, or most of the time would go to imports.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +40,7 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from irl_ros import cli
 from irl_ros.demos.demonstrations import load_demonstrations
 from irl_ros.irl.bc import BCSettings, clone
 from irl_ros.nodes import interface as names
@@ -47,8 +51,24 @@ from irl_ros.rl.policy import Policy, PolicySettings, load_policy
 from irl_ros.rl.throw_task import ThrowTask
 from irl_ros.sim import BatchWorld, load_world
 
+FORKS = multiprocessing.get_context("forkserver")
 SAMPLE = Path(__file__).parents[1] / "test" / "data" / "sample_throws"
-LEARN = ("--algo", "bc", "--set", "bc.steps=3000", "--set", "policy.hidden=[32, 32]", "--seed", "1")
+SMALL = {
+    "bc.steps": 60,
+    "bc.batch": 64,
+    "policy.hidden": "[32, 32]",
+    "airl.iterations": 8,
+    "airl.least": 99,
+    "airl.head_start": 1,
+    "airl.discriminator_steps": 3,
+    "airl.batch": 64,
+    "airl.sampler_episodes": 8,
+    "airl.ppo.episodes": 16,
+    "polish.iterations": 4,
+    "polish.ppo.episodes": 16,
+    "trainer.checkpoint_every": 1,
+}
+"""Every stage of learning, in seconds; nothing gets good."""
 TIMEOUT = 0.1  # s; of the simulated watchdog
 
 
@@ -67,7 +87,7 @@ class RecorderTrials:
         self._session: Session | None = None
 
     def trial(self, rng: random.Random) -> str:
-        with Session("irl_ros_kill", self._logs) as session:
+        with Session("irl_ros_kill", self._logs, forked=True) as session:
             session.start("sim_arm", real_time_factor=0.0)
             recorder = session.start("recorder", out=str(self.out))
             seed = rng.randrange(1000)
@@ -95,33 +115,56 @@ class LearnerTrials:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._truth, self._duration = folder, "", 0.0
+        self._log = folder / "log_learner.txt"
 
-    def _learn(self, run: Path, *more: str) -> subprocess.Popen:
-        command = [sys.executable, "-m", "irl_ros", "learn", str(SAMPLE), "--out", str(run), *LEARN, *more]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    def _learn(self, run: Path, *more: str) -> ForkServerProcess:
+        settings = [text for key, value in SMALL.items() for text in ("--set", f"{key}={value}")]
+        command = [
+            "learn",
+            str(SAMPLE),
+            "--out",
+            str(run),
+            "--algo",
+            "airl",
+            "--device",
+            "cpu",
+            "--seed",
+            "1",
+        ]
+        process = FORKS.Process(target=_verb, args=([*command, *settings, *more], self._log))
+        process.start()
+        return process
 
     def trial(self, rng: random.Random) -> str:
         if not self._truth:
             begun, run = time.monotonic(), self._folder / "undisturbed"
-            if self._learn(run).wait():
-                return "FAILED: learning without a kill"
+            process = self._learn(run)
+            process.join()
+            if process.exitcode:
+                return f"FAILED: learning without a kill, see {self._log}"
             self._truth, self._duration = load_policy(run).sha256, time.monotonic() - begun
         run = self._folder / "learned"
         shutil.rmtree(run, ignore_errors=True)
         process = self._learn(run)
-        try:
-            process.wait(rng.uniform(0.1, 1.0) * self._duration)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        begun = (run / "run.yaml").is_file()
-        again = self._learn(run, *(["--resume"] if begun else []))
-        _, complaint = again.communicate()
-        if again.returncode:
-            return f"LOST: resume fails: {complaint.strip().splitlines()[-1] if complaint else '?'}"
+        process.join(rng.uniform(0.05, 1.0) * self._duration)
+        process.kill()
+        process.join()
+        again = self._learn(run, *(["--resume"] if (run / "run.yaml").is_file() else []))
+        again.join()
+        if again.exitcode:
+            return f"LOST: resume fails: {self._log.read_text().splitlines()[-1]}"
         if load_policy(run).sha256 != self._truth:
             return "LOST: another policy than without interruption"
         return "nothing: the same policy, bit by bit"
+
+
+def _verb(arguments: list[str], log: Path) -> None:
+    """`irl-ros` with these arguments, in a process of its own; what it says goes to the log."""
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    torch.set_num_threads(1)
+    sys.exit(cli.main(arguments))
 
 
 class PolicyTrials:
@@ -134,7 +177,7 @@ class PolicyTrials:
     def trial(self, rng: random.Random) -> str:
         self._count += 1
         watchdog = TIMEOUT if self._controller == "forward_velocity" and self._count % 2 else 0.0
-        with Session("irl_ros_kill", self._folder / f"log_{self._controller}") as session:
+        with Session("irl_ros_kill", self._folder / f"log_{self._controller}", forked=True) as session:
             return self._in(session, rng, watchdog)
 
     def _in(self, session: Session, rng: random.Random, watchdog: float) -> str:
@@ -161,7 +204,7 @@ class PolicyTrials:
 
         # in lock-step the world waits 2 s for the dead policy, then goes on by the wall clock
         count = len(joints)
-        session.until(lambda: len(joints) > count + 150, LIMIT, "the world stands still")
+        session.until(lambda: len(joints) > count + 120, LIMIT, "the world stands still")
         if plans:
             off = np.abs(np.array(joints[-1].position) - plans[-1].points[-1].positions).max()
             if rested() and off < 1e-2:
