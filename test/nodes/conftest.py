@@ -26,8 +26,11 @@ SAMPLE = Path(__file__).parents[1] / "data" / "sample_throws"
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    """A session of this test module's own; whatever it starts is gone afterwards."""
-    with Session("irl_ros_test", tmp_path_factory.mktemp("log")) as session:
+    """A session of this test module's own; whatever it starts is gone afterwards.
+
+    Its nodes are forked; test_endings.py starts some as the programs they are, the verbs' tests all of them.
+    """
+    with Session("irl_ros_test", tmp_path_factory.mktemp("log"), forked=True) as session:
         yield session
 
 

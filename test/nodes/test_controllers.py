@@ -118,6 +118,20 @@ def assert_inside_limits(joints: list[JointState]) -> None:
     assert np.all(changes <= WORLD.acceleration * WORLD.dt * 1.001)
 
 
+def test_a_throw_streamed_as_positions_lands_near(session, bundle):
+    arm = Arm(session, bundle, "forward_position")
+    commands: list[Float64MultiArray] = []
+    session.node.create_subscription(
+        Float64MultiArray, names.ARM_COMMANDS, commands.append, names.COMMAND_RECORDED
+    )
+    assert arm.throw().startswith("released at step")
+    assert np.abs(arm.landing() - directly(bundle)).max() < 0.1
+    sent = np.array([m.data for m in commands])
+    assert np.all(sent >= WORLD.robot.lower) and np.all(sent <= WORLD.robot.upper)
+    assert_inside_limits(arm.joints)
+    session.stop(arm.policy, arm.sim)
+
+
 @pytest.fixture(scope="module")
 def planned(session: Session, bundle: Path) -> Iterator[Arm]:
     arm = Arm(session, bundle, "joint_trajectory")
@@ -201,23 +215,6 @@ def test_the_arm_ends_its_motion_at_rest_when_the_policy_is_killed_in_mid_throw(
     planned.wait_for_rest()
     assert len(trajectories) == 1
     assert planned.joints[-1].position == pytest.approx(trajectories[0].points[-1].positions, abs=1e-3)
-
-
-def test_a_throw_streamed_as_positions_lands_near(session, planned, bundle):
-    session.stop(planned.policy, planned.sim)
-    # one that was killed stays in the graph until its lease ends, and would be asked to throw
-    session.until(lambda: "policy" not in session.node.get_node_names(), LIMIT, "the dead policy stays")
-    arm = Arm(session, bundle, "forward_position")
-    commands: list[Float64MultiArray] = []
-    session.node.create_subscription(
-        Float64MultiArray, names.ARM_COMMANDS, commands.append, names.COMMAND_RECORDED
-    )
-    assert arm.throw().startswith("released at step")
-    assert np.abs(arm.landing() - directly(bundle)).max() < 0.1
-    sent = np.array([m.data for m in commands])
-    assert np.all(sent >= WORLD.robot.lower) and np.all(sent <= WORLD.robot.upper)
-    assert_inside_limits(arm.joints)
-    session.stop(arm.policy, arm.sim)
 
 
 @pytest.mark.skipif(

@@ -26,7 +26,7 @@ def test_every_node_ends_on_a_signal_without_a_traceback(tmp_path, bundle):
         "sim_arm": {"real_time_factor": 0.0},
         "operator": {"max_age": LOCKSTEP_MAX_AGE},
     }
-    with Session("irl_ros_test", tmp_path / "log") as session:
+    with Session("irl_ros_test", tmp_path / "log", forked=True) as session:
         heard: set[str] = set()
         session.node.create_subscription(
             DiagnosticArray, names.DIAGNOSTICS, lambda m: heard.update(s.name for s in m.status), 10
@@ -113,10 +113,12 @@ def test_a_failed_node_ends_the_wait_with_its_last_words(tmp_path):
 
 
 def test_a_session_ends_its_children_when_its_block_raises(tmp_path):
-    with pytest.raises(KeyboardInterrupt), Session("irl_ros_test", tmp_path) as session:
-        process = session.start("recorder", out=str(tmp_path / "demos")).process
-        raise KeyboardInterrupt
-    assert process.returncode is not None
+    processes = []
+    for forked in (False, True):
+        with pytest.raises(KeyboardInterrupt), Session("irl_ros_test", tmp_path, forked=forked) as session:
+            processes.append(session.start("learner").process)
+            raise KeyboardInterrupt
+    assert all(process.returncode is not None for process in processes)
 
 
 def test_a_session_has_a_domain_of_its_own_unless_told(tmp_path, monkeypatch):

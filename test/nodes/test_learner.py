@@ -20,7 +20,17 @@ from irl_ros.nodes import interface as names
 from irl_ros.nodes.session import LIMIT, Session
 from irl_ros.rl.policy import load_policy
 
-QUICK = ["bc.steps=20", "airl.ppo.episodes=64", "policy.hidden=[16]", "trainer.checkpoint_every=1"]
+QUICK = [
+    "bc.steps=20",
+    "airl.head_start=1",
+    "airl.discriminator_steps=2",
+    "airl.batch=64",
+    "airl.sampler_episodes=8",
+    "airl.ppo.episodes=16",
+    "policy.hidden=[16]",
+    "trainer.checkpoint_every=1",
+]
+"""Rounds come fast, and there are many of them."""
 
 
 @pytest.fixture
