@@ -15,8 +15,10 @@ Where this differs from the paper:
   by that alone. So demonstrated actions get the policy's own noise first.
 * D is bounded and smooth: tanh, few units, gradient penalty (Gulrajani et al. 2017, towards slope 0).
 * Past samples. A share of D's samples may come from earlier policies, so that it does not forget them.
-* An end. The game is over when the policy's samples score what the demonstrations score; played on,
-  adversarial learners get worse.
+* An end. The game is over when the policy's samples score what the demonstrations score. Played to its fixed
+  point it imitates the person, misses and all; ended there D still tells throws at the target from others,
+  because of its past samples, and where D sees features the policy is polished on it like any reward
+  (`polish.iterations: 0` leaves GAIL as it was published).
 """
 
 from __future__ import annotations
@@ -106,9 +108,6 @@ class GAIL:
         reward: its g becomes D's logit where `settings.inputs` is features; otherwise it is left alone.
         settings: see GAILSettings.
     """
-
-    polishes = False
-    """A policy optimised on a frozen D leaves the fixed point: D holds it there only while it learns."""
 
     def __init__(
         self,

@@ -173,8 +173,8 @@ class _Job:
             how = getattr(settings, algo)
             game = GAMES[algo](task, demonstrations, policy, reward, how)
             stages = [Stage("learning", game, how.iterations, how.episodes)]
-            # what a frozen discriminator says of a policy that it has not just learned to tell is no reward
-            if getattr(game, "polishes", True):
+            learns_reward = getattr(game, "learns_reward", True)
+            if learns_reward and getattr(game, "polishes", True):
                 polish, p = Reoptimisation(task, reward, policy, settings.polish), settings.polish
                 stages.append(Stage("polish", polish, p.iterations, p.ppo.episodes))
             modules: dict[str, nn.Module] = {"reward": reward}
@@ -182,7 +182,7 @@ class _Job:
             if resume and not trainer.resume():
                 print("no checkpoint yet: starting again")
             trainer.fit()
-            if getattr(game, "learns_reward", True):
+            if learns_reward:
                 reward.save(self.run.path)
         policy.save(self.run.path)
 

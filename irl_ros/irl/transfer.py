@@ -104,7 +104,8 @@ def _check_choices(description: dict[str, Any]) -> None:
     for option, choices in (("reward", ("learned", "true")), ("start", ("fresh", "warm"))):
         if description[option] not in choices:
             raise InputError(f"--{option}", *unknown_name(option, description[option], choices))
-
+    if description["from"] is not None and description["reward"] == "true":
+        RunDirectory(description["from"]).description()  # what is no run is refused, needed or not
     needed = [f"--{k} {v}" for k, v in (("reward", "learned"), ("start", "warm")) if description[k] == v]
     if description["from"] is None and needed:
         raise InputError("RUN", f"is not given, and {needed[0]} needs one", "give what `irl-ros learn` left")

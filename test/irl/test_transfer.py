@@ -116,6 +116,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         ({"world": "moon"}, "unknown world 'moon'"),
         ({"world": demos}, "keeps no demonstrated starts"),
         ({"run": tmp_path / "nowhere"}, "no such run directory"),
+        ({"run": tmp_path / "nowhere", "reward": "true", "world": "default"}, r"holds no run\.yaml"),
         ({"run": clone}, r"holds no reward\.yaml"),
         ({"run": None, "world": "default"}, "RUN: is not given, and --reward learned needs one"),
         ({"run": None, "world": "default", "reward": "true", "start": "warm"}, "--start warm needs one"),
