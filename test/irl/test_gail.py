@@ -296,9 +296,7 @@ QUICK = (
 
 
 @pytest.mark.parametrize("inputs", ["features", "observation"])
-def test_a_run_has_polish_and_a_reward_only_where_d_was_one(
-    bags: Path, tmp_path: Path, inputs: str
-) -> None:
+def test_a_run_has_polish_and_a_reward_only_where_d_was_one(bags: Path, tmp_path: Path, inputs: str) -> None:
     run = learn(
         [bags], tmp_path / "run", algo="gail", device="cpu", overrides=[*QUICK, f"gail.inputs={inputs}"]
     )
