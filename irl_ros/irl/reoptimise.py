@@ -15,6 +15,10 @@ from irl_ros.rl.ppo import PPO, PPOSettings
 from irl_ros.rl.task import Rollout, Task
 from irl_ros.settings import at_least
 
+FAR_SIGHTED = 0.98
+"""λ of the advantages here. What a throw earns, it earns long after the swing, and there is no game that
+changes the reward meanwhile: less bias pays for the variance."""
+
 
 @dataclass(frozen=True)
 class ReoptimiseSettings:
@@ -22,7 +26,9 @@ class ReoptimiseSettings:
     """Policy steps."""
     settle: float = 0.5
     """Share of the iterations, at the end, over which policy steps shrink to nothing."""
-    ppo: PPOSettings = field(default_factory=lambda: PPOSettings(episodes=512, entropy=0.001))
+    ppo: PPOSettings = field(
+        default_factory=lambda: PPOSettings(episodes=512, entropy=0.001, gae_lambda=FAR_SIGHTED)
+    )
 
     def __post_init__(self) -> None:
         at_least(self, 0, "iterations", "settle")

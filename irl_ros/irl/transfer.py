@@ -12,7 +12,7 @@ from torch import Tensor
 
 from irl_ros.errors import InputError, unknown_name
 from irl_ros.irl.learn import check_verb, close_simulator, make_simulator
-from irl_ros.irl.reoptimise import Reoptimisation, ReoptimiseSettings
+from irl_ros.irl.reoptimise import FAR_SIGHTED, Reoptimisation, ReoptimiseSettings
 from irl_ros.irl.run_directory import (
     RunDirectory,
     choose_device,
@@ -36,7 +36,9 @@ class TransferSettings:
 
     policy: PolicySettings = field(default_factory=lambda: PolicySettings(log_std=UNTRAINED_LOG_STD))
     reoptimise: ReoptimiseSettings = field(
-        default_factory=lambda: ReoptimiseSettings(iterations=200, ppo=PPOSettings(episodes=512))
+        default_factory=lambda: ReoptimiseSettings(
+            iterations=200, ppo=PPOSettings(episodes=512, gae_lambda=FAR_SIGHTED)
+        )
     )
     task: ThrowTaskSettings = field(default_factory=ThrowTaskSettings)
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
