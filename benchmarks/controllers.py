@@ -66,7 +66,7 @@ def directly(run: Path, targets: torch.Tensor) -> np.ndarray:
 
 def over_topics(run: Path, setup: Setup, targets: torch.Tensor, logs: Path) -> np.ndarray:
     """Landings over ROS topics, m, [N, 2]; NaN where a throw was not made or the ball did not land."""
-    with Session("irl_ros_controllers", logs) as session:
+    with Session("irl_ros_controllers", logs, forked=True) as session:
         aim = session.node.create_publisher(PointStamped, names.TARGET, names.LATCHED)
         balls: list[Odometry] = []
         session.node.create_subscription(Odometry, names.BALL, balls.append, names.SENSOR_RECORDED)

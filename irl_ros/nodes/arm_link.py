@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PointStamped
 from nav_msgs.msg import Odometry
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 
@@ -77,8 +78,8 @@ class ArmLink:
         node.create_subscription(Bool, names.EMERGENCY_STOP, self._on_emergency, names.LATCHED)
         node.create_subscription(Bool, names.DEADMAN, self._on_deadman, names.COMMAND)
         node.create_subscription(PointStamped, names.TARGET, self._on_target, names.LATCHED)
-        node.create_subscription(Odometry, names.BALL, self._on_ball, names.SENSOR)
-        node.create_subscription(JointState, names.JOINT_STATES, self._on_joints, names.SENSOR)
+        self._balls = node.create_subscription(Odometry, names.BALL, self._on_ball, names.SENSOR)
+        self._states = node.create_subscription(JointState, names.JOINT_STATES, self._on_joints, names.SENSOR)
         node.create_wall_timer(world.dt, self._watch)
 
     @property
@@ -181,18 +182,34 @@ class ArmLink:
         self.filter.deadman(message.data, self._node.seconds())
 
     def _on_joints(self, message: JointState, info: dict[str, Any]) -> None:
+        """Act on the newest state there is.
+
+        The executor takes one message of a topic, then looks at everything else: on a busy machine a call
+        could overtake the state it was made for, and a state that is no longer so would be answered.
+        """
+        for ball, _ in waiting(self._balls):
+            self._on_ball(ball)
+        sent = None
+        for state, about in ((message, info), *waiting(self._states)):
+            if self._take(state):
+                sent = about["source_timestamp"]
+        if sent is not None:
+            self._on_state(sent)
+
+    def _take(self, message: JointState) -> bool:
+        """Keep a joint state; whether it is a new one of this robot."""
         if not set(self.world.robot.joints) <= set(message.name):
-            return
+            return False
         now = self._seconds(message.header.stamp)
         if now == self.time:
-            return  # a second copy is no second control step
+            return False  # a second copy is no second control step
         if self.time is not None and 0.0 < now - self.time < 1.5 * self.period:
             self.period = now - self.time  # a lost one in between doubles nothing
         received = self._node.seconds()
         self.reading = JointReading(message.name, message.position, message.velocity, received, now)
         self.live.joint_state(now, message.name, message.position, message.velocity)
         self.time, self.stamp = now, message.header.stamp
-        self._on_state(info["source_timestamp"])
+        return True
 
     def _on_ball(self, message: Odometry) -> None:
         p, o, v = message.pose.pose.position, message.pose.pose.orientation, message.twist.twist.linear
@@ -209,3 +226,12 @@ class ArmLink:
         if self._origin is None:
             self._origin = nanoseconds
         return (nanoseconds - self._origin) * 1e-9
+
+
+def waiting(subscription: Subscription) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Messages of a subscription that are here already, with what is known of each, oldest first."""
+    with subscription.handle:
+        while (
+            taken := subscription.handle.take_message(subscription.msg_type, subscription.raw)
+        ) is not None:
+            yield taken

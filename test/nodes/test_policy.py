@@ -107,6 +107,29 @@ def test_a_throw_over_topics_is_the_throw_without_them(session, enable, bundle, 
     assert_inside_limits(session, commands)
 
 
+def test_a_throw_begins_with_the_newest_state_however_many_wait_to_be_heard(
+    session, nodes, enable, bundle, listen
+):
+    enable(True)
+    assert throw_once(session)[0]  # the world waits for commands no longer, soon
+    balls = listen(Odometry, names.BALL, names.SENSOR_RECORDED)
+    client = session.node.create_client(Trigger, "policy/throw")
+    session.until(client.service_is_ready, LIMIT, "no policy node")
+    session.demand("sim_arm/activate_controllers")
+    os.kill(nodes[1].process.pid, signal.SIGSTOP)  # busy with something else
+    try:
+        session.until(lambda: len(balls) > 20, LIMIT, "time stands still")
+        session.demand("sim_arm/reset")
+        answer = client.call_async(Trigger.Request())
+    finally:
+        os.kill(nodes[1].process.pid, signal.SIGCONT)
+    session.until(answer.done, LIMIT, "the throw does not end")
+    assert answer.result().success, answer.result().message
+    landing = balls[-1].pose.pose.position
+    truth = without_ros(bundle).outcome.landing[0, :2].tolist()
+    assert (landing.x, landing.y) == pytest.approx(truth, abs=2e-3)
+
+
 def assert_inside_limits(session: Session, commands: list[Float64MultiArray]) -> None:
     # the answer that a throw is over may overtake the last commands
     session.until(lambda: not any(commands[-1].data), LIMIT, "the arm was not left at rest")
