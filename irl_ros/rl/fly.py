@@ -12,6 +12,7 @@ from irl_ros.sim.batch_world import BatchWorld
 from irl_ros.sim.conditions import Conditions
 from irl_ros.sim.pilot import Piloted
 from irl_ros.sim.rollout import Simulator
+from irl_ros.sim.throw_kernel import TOGETHER
 
 
 @torch.no_grad()
@@ -43,10 +44,11 @@ def fly(
     if not simulator.pilots(pilot):
         return None
     world, count = simulator.world, len(targets)
-    shape = world.horizon, world.action_dim, count
+    blocks = -(-count // TOGETHER)
+    shape = blocks, world.horizon, world.action_dim, TOGETHER
     if explore:
         noise = torch.randn(shape, device=simulator.device)
-        noise[:, -1] = torch.logit(torch.rand(world.horizon, count, device=simulator.device))
+        noise[:, :, -1] = torch.logit(torch.rand(blocks, world.horizon, TOGETHER, device=simulator.device))
     else:
         noise = torch.zeros(shape, device=simulator.device)
     return simulator.fly(pilot, noise, targets, start, conditions)

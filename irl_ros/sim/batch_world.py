@@ -178,14 +178,14 @@ class BatchWorld:
 
         Args:
             pilot: the policy; `pilots` says whether it can be one.
-            noise: of its decisions, [T, n + 1, N]: standard normal numbers for the joints' velocities, log
-                odds of uniform ones for the release.
+            noise: of its decisions, [B, T, n + 1, 16], B ≥ N / 16, for 16 throws after the other: standard
+                normal numbers for the joints' velocities, log odds of uniform ones for the release.
             targets, start, conditions: as in `reset`.
         """
         self.reset(targets, start, conditions)
         assert self._native is not None, "only where `pilots`"
         run = self._native.run(self._packed(), self._clock(0), None, pilot, noise, watch=True)
-        self._t = noise.shape[0]
+        self._t = noise.shape[1]
         self._take(run)
         assert run.seen is not None and run.acted is not None and run.chosen is not None
         throws = Throws(self._watched(run), run.acted, self.outcome(), self.conditions)

@@ -105,18 +105,18 @@ class CompiledThrows:
             clock: when.
             actions: [N, T, n + 1], where they are given.
             pilot: decides, where they are not.
-            noise: for the pilot, [T, n + 1, N]: standard normal numbers, and log odds of uniform ones.
+            noise: for the pilot, as in `BatchWorld.fly`.
             watch: keep the states of every control step.
         """
         count, n = state.shape[1], self._n
         lent: dict[str, Tensor] = {}
         if pilot is not None:
             assert noise is not None
-            periods = noise.shape[0]
+            periods = noise.shape[1]
             lent = {
-                "seen": self._empty(count, periods + 1, 2 * n + 14),
-                "acted": self._empty(count, periods, n + 1),
-                "chosen": self._empty(count, periods, 2),
+                "seen": self._empty(periods + 1, count, 2 * n + 14),
+                "acted": self._empty(periods, count, n + 1),
+                "chosen": self._empty(periods, count, 2),
             }
             strides = [0, 0, 0]
         else:
@@ -126,7 +126,7 @@ class CompiledThrows:
             strides = [actions.stride(1), actions.stride(2), actions.stride(0)]
         if watch:
             width = sum(state_rows(n)[name] for name in TRAJECTORY)
-            lent["trajectory"] = self._empty(count, periods + 1, width)
+            lent["trajectory"] = self._empty(periods + 1, count, width)
         state = state.contiguous()
         left = torch.empty_like(state)
         flags, nothing = self._flags, self._nothing
@@ -152,7 +152,7 @@ class CompiledThrows:
             self._launch(pointers, numbers, count)
         else:
             self._call(pointers, numbers, count, periods)
-        return Run(left, **lent)
+        return Run(left, **{name: x.transpose(0, 1) for name, x in lent.items()})
 
     def _empty(self, *shape: int) -> Tensor:
         return torch.empty(*shape, device=self._device, dtype=self._dtype)

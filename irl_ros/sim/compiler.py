@@ -24,6 +24,7 @@ FLAGS = (
     "-march=native",
     "-fno-math-errno",
     "-ffp-contract=fast",
+    "-fno-tree-vectorize",  # vectors are written out; what else would become one is a slow gather
     "-fPIC",
     "-shared",
     "-w",

@@ -26,10 +26,10 @@ enum { LANES = 64 / sizeof(T) };
 typedef T V __attribute__((vector_size(64)));
 typedef Bits Whole __attribute__((vector_size(64)));
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLLED
+#define UNROLLED _Pragma("GCC unroll 16")
 
-INLINE V K(double x) { return V{} + (T)x; }
-INLINE V spread(T x) { return V{} + x; }
+INLINE V spread(T x) { return x - V{}; }  // (0 + x would be an addition: of -0 it is not x)
+INLINE V K(double x) { return spread((T)x); }
 
 // M: a truth value for each throw. Of two numbers one of which is NaN, vmin and vmax give the first, as
 // torch.minimum(NaN, x) and clamp do.
@@ -164,7 +164,7 @@ INLINE V vtanh(V x) {
 
 INLINE V load(const T *data, long lane, long first, int lanes) {
     V r;
-    if (lane == 0) return V{} + *data;
+    if (lane == 0) return spread(*data);
     if (lane == 1 && lanes == LANES) {
         memcpy(&r, data + first, 64);
         return r;
@@ -177,10 +177,71 @@ INLINE void store(T *data, long first, int lanes, V x) {
     if (lanes == LANES) memcpy(data + first, &x, 64);
     else memcpy(data + first, &x, lanes * sizeof(T));
 }
-// numbers of a throw side by side
-INLINE void store_beside(T *data, long lane, long first, int lanes, const V *x, int size) {
+#if defined(__AVX512F__) && !defined(DOUBLE)
+// rows for columns, in four rounds: neighbours of 1, 2, 4 and 8 exchange what they have for each other
+INLINE void transpose(__m512 *r) {
+    __m512 a[16];
+    for (int i = 0; i < 16; i += 2) {
+        a[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        a[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        for (int k = 0; k < 2; ++k) {
+            const __m512d low = _mm512_castps_pd(a[i + k]), high = _mm512_castps_pd(a[i + k + 2]);
+            r[i + 2 * k] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+            r[i + 2 * k + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+        }
+    }
+    for (int i = 0; i < 16; i += 8) {
+        for (int k = 0; k < 4; ++k) {
+            a[i + k] = _mm512_shuffle_f32x4(r[i + k], r[i + k + 4], 0x88);
+            a[i + k + 4] = _mm512_shuffle_f32x4(r[i + k], r[i + k + 4], 0xdd);
+        }
+    }
+    for (int k = 0; k < 8; ++k) {
+        r[k] = _mm512_shuffle_f32x4(a[k], a[k + 8], 0x88);
+        r[k + 8] = _mm512_shuffle_f32x4(a[k], a[k + 8], 0xdd);
+    }
+}
+#endif
+// numbers of a throw that are side by side
+INLINE void load_beside(const T *data, long lane, long first, int lanes, V *x, int size) {
+#if defined(__AVX512F__) && !defined(DOUBLE)
+    for (int i = 0; i < size; i += 16) {
+        const int many = size - i < 16 ? size - i : 16;
+        const __mmask16 those = (__mmask16)((1u << many) - 1);
+        __m512 r[16];
+        UNROLLED
+        for (int l = 0; l < 16; ++l)
+            r[l] = _mm512_maskz_loadu_ps(those, data + (first + (l < lanes ? l : lanes - 1)) * lane + i);
+        transpose(r);
+        UNROLLED
+        for (int k = 0; k < 16; ++k)
+            if (k < many) x[i + k] = (V)r[k];
+    }
+#else
+    for (int i = 0; i < size; ++i) x[i] = load(data + i, lane, first, lanes);
+#endif
+}
+// the same, throw after throw
+INLINE void store_beside(T *data, long first, int lanes, const V *x, int size) {
+    data += first * size;
+#if defined(__AVX512F__) && !defined(DOUBLE)
+    for (int i = 0; i < size; i += 16) {
+        const int many = size - i < 16 ? size - i : 16;
+        const __mmask16 those = (__mmask16)((1u << many) - 1);
+        __m512 r[16];
+        UNROLLED
+        for (int k = 0; k < 16; ++k) r[k] = (__m512)x[k < many ? i + k : i];
+        transpose(r);
+        UNROLLED
+        for (int l = 0; l < 16; ++l)
+            if (l < lanes) _mm512_mask_storeu_ps(data + l * size + i, those, r[l]);
+    }
+#else
     for (int l = 0; l < lanes; ++l)
-        for (int i = 0; i < size; ++i) data[(first + l) * lane + i] = x[i][l];
+        for (int i = 0; i < size; ++i) data[l * size + i] = x[i][l];
+#endif
 }
 """
 
@@ -214,7 +275,10 @@ INLINE V vtanh(V a) { return tanh(a); }
 INLINE bool any(M m) { return m; }
 INLINE V load(const T *data, long lane, long first, int) { return data[first * lane]; }
 INLINE void store(T *data, long first, int, V x) { data[first] = x; }
-INLINE void store_beside(T *data, long lane, long first, int, const V *x, int size) {
-    for (int i = 0; i < size; ++i) data[first * lane + i] = x[i];
+INLINE void load_beside(const T *data, long lane, long first, int, V *x, int size) {
+    for (int i = 0; i < size; ++i) x[i] = data[first * lane + i];
+}
+INLINE void store_beside(T *data, long first, int, const V *x, int size) {
+    for (int i = 0; i < size; ++i) data[first * size + i] = x[i];
 }
 """

@@ -25,6 +25,8 @@ from irl_ros.sim.state_vector import MISS
 FUNCTION = "throws"
 UNITS = 8
 """Of a network's layer, computed together: sizes of layers are rounded up to a multiple of it."""
+TOGETHER = 16
+"""Throws whose noise stands together, so that a block of them reads it from one place."""
 MOST_UNITS = 256
 """Of a layer."""
 IN_AIR, RIM, SEES_AIR = 1, 2, 4
@@ -46,9 +48,9 @@ POINTERS = (
     "T *acted",
     "T *chosen",
 )
-"""[K, N or 1]; state rows [S, N] before and after; actions; states of every step [N, T + 1, R]; a policy's
-constants and weights, its numbers of layers and units; its noise [T, n + 1, N]; observations [N, T + 1, D],
-actions [N, T, n + 1], and logit of the release and Σz² of the noise [N, T, 2]. The last seven may be null:
+"""[K, N or 1]; state rows [S, N] before and after; actions; states of every step [T + 1, N, R]; a policy's
+constants and weights, its numbers of layers and units; its noise [N / 16, T, n + 1, 16]; observations [T + 1, N, D],
+actions [T, N, n + 1], and logit of the release and Σz² of the noise [T, N, 2]. The last seven may be null:
 without `pilot` the actions are given."""
 NUMBERS = (
     "lane",  # of constants, from one throw to the next: 0 or 1
@@ -118,7 +120,7 @@ class ThrowKernel:
         tool = ("tool", "tool_velocity", "moved", "moved_speed", "miss")
         self.sizes = constant_rows(n) | state_rows(n) | pilot_rows(n)
         self.sizes |= dict.fromkeys(joint, n) | dict.fromkeys(single, 1) | dict.fromkeys(tool, 3)
-        self.sizes |= {"mass": n * n, "action": n + 1, "seen_now": 2 * n + 14}
+        self.sizes |= {"mass": n * n, "action": n + 1, "seen_now": 2 * n + 14, "shown": 2 * n + 8}
 
     def source(self, cuda: bool, double: bool) -> str:
         """The whole text: an extern "C" function `throws`."""
@@ -171,19 +173,23 @@ return w;
             f"const int seen_size = {2 * n + 14}, width = {width};",
             f"V hidden[2][{MOST_UNITS}];",
             "for (int s = 0; ; ++s) {",
-            f"if (trajectory) {{ {self._beside('trajectory', 'width', TRAJECTORY)} }}",
+            "if (trajectory) {",
+            *self._copies("shown", TRAJECTORY),
+            "store_beside(trajectory + (long)s * count * width, begin, lanes, shown, width);",
+            "}",
             "t[0] = K((double)(time + s) / horizon);",
             "if (seen) {",
             self._observation(),
-            "store_beside(seen + (long)s * seen_size, (long)(periods + 1) * seen_size, begin, lanes, "
-            "seen_now, seen_size);",
+            "store_beside(seen + (long)s * count * seen_size, begin, lanes, seen_now, seen_size);",
             "}",
             "if (s == periods) break;",
             "if (pilot) {",
             self._decision(),
             "} else {",
-            f"for (int j = 0; j <= {n}; ++j) action[j] = load(actions + (long)s * action_time + "
-            "(long)j * action_row, action_lane, begin, lanes);",
+            "const T *now_given = actions + (long)s * action_time;",
+            f"if (action_row == 1) load_beside(now_given, action_lane, begin, lanes, action, {n + 1});",
+            f"else for (int j = 0; j <= {n}; ++j) "
+            "action[j] = load(now_given + (long)j * action_row, action_lane, begin, lanes);",
             "}",
             f"held[0] = choose(less(K(0.0), action[{n}]), K(0.0), held[0]);",
             self._flight(),
@@ -213,16 +219,13 @@ return w;
             at += size
         return lines
 
-    def _beside(self, array: str, width: str, names: Sequence[str]) -> str:
-        """Store registers of a control step side by side."""
+    def _copies(self, to: str, names: Sequence[str]) -> list[str]:
+        """Registers side by side in another."""
         lines, at = [], 0
         for name in names:
-            lines.append(
-                f"store_beside({array} + (long)s * {width} + {at}, (long)(periods + 1) * {width}, begin, "
-                f"lanes, {name}, {self.sizes[name]});"
-            )
+            lines.append(f"for (int j = 0; j < {self.sizes[name]}; ++j) {to}[{at} + j] = {name}[j];")
             at += self.sizes[name]
-        return "\n".join(lines)
+        return lines
 
     def _observation(self) -> str:
         """What a policy sees, as `Observation` has it."""
@@ -256,18 +259,18 @@ return w;
                 "w = layer(w, layers[1 + l], layers[2 + l], in, hidden[l & 1], l == layers[0] - 1);",
                 "in = hidden[l & 1];",
                 "}",
-                f"const T *z = noise + (long)s * {n + 1} * count;",
+                f"const T *z = noise + ((begin / {TOGETHER} * periods + s) * {n + 1}) * {TOGETHER} + "
+                f"begin % {TOGETHER};",
                 f"V answer[2] = {{in[{n}] * spread(pilot[{at['gain']}]), K(0.0)}};",
                 f"for (int j = 0; j < {n}; ++j) {{",
-                "const V draw = load(z + (long)j * count, 1, begin, lanes);",
+                f"const V draw = load(z + j * {TOGETHER}, 1, 0, lanes);",
                 f"action[j] = in[j] + spread(pilot[{at['deviation']} + j]) * draw;",
                 "answer[1] = answer[1] + draw * draw;",
                 "}",
-                f"const V odds = load(z + (long){n} * count, 1, begin, lanes);",
+                f"const V odds = load(z + {n * TOGETHER}, 1, 0, lanes);",
                 f"action[{n}] = choose(less(odds, answer[0]), K(1.0), K(-1.0));",
-                f"store_beside(acted + (long)s * {n + 1}, (long)periods * {n + 1}, begin, lanes, action, "
-                f"{n + 1});",
-                "store_beside(chosen + (long)s * 2, (long)periods * 2, begin, lanes, answer, 2);",
+                f"store_beside(acted + (long)s * count * {n + 1}, begin, lanes, action, {n + 1});",
+                "store_beside(chosen + (long)s * count * 2, begin, lanes, answer, 2);",
             ]
         )
 
@@ -329,7 +332,10 @@ return w;
                 "aim[j] = choose(less(K(0.5), trouble[0]), velocity_now[j], aim[j]);",
                 "clipped[0] = clipped[0] + weak[0];",
                 "}",
-                self._record(self._turned, "q", "aim", "h", *turns),
+                "if (sizeof(T) == 4)",
+                self._record(self._turned_on, "aim", "h", *turns),
+                "else",
+                self._record(self._turned, "q", "aim", "h"),
                 f"for (int j = 0; j < {n}; ++j) {{ q[j] = q[j] + h[0] * aim[j]; qd[j] = aim[j]; }}",
                 "}",
                 self._record(self._finish, "q", "qd", "start", "violated", *turns, *LIMITS),
@@ -354,9 +360,22 @@ return w;
             "cosine": [1.0 if t is None else t[1] for t in turns]
         }
 
-    def _turned(self, q: Any, aim: Any, h: Any, sine: Any, cosine: Any) -> dict[str, Any]:
+    def _turned(self, q: Any, aim: Any, h: Any) -> dict[str, Any]:
         """Sines and cosines after a physics step."""
         return self._turns([p + h[0] * v for p, v in zip(q, aim, strict=True)])
+
+    @staticmethod
+    def _turned_on(aim: Any, h: Any, sine: Any, cosine: Any) -> dict[str, Any]:
+        """As `_turned`, by the angle of the step: enough for float32, as they start anew in a control step."""
+        found: dict[str, Any] = {"sine": [], "cosine": []}
+        for v, s, c in zip(aim, sine, cosine, strict=True):
+            angle = h[0] * v
+            square = angle * angle
+            sin = angle + angle * square * (square * (1 / 120) - 1 / 6)
+            less = square * (0.5 - square * (1 / 24 - square * (1 / 720)))  # 1 − cosine
+            found["sine"].append(s + (c * sin - s * less))
+            found["cosine"].append(c - (s * sin + c * less))
+        return found
 
     def _pairs(self, sine: Any, cosine: Any) -> list[Any]:
         links = self.step.dynamics.links

@@ -42,8 +42,9 @@ def test_it_sees_decides_and_counts_as_the_policy_does(keys: dict, hidden: tuple
     torch.testing.assert_close(flown.logit, logit, rtol=0, atol=1e-4)
     # the noise again, which is drawn by torch's generator
     torch.manual_seed(1)
-    noise = torch.randn(world.horizon, world.action_dim, 37)[:, :-1].permute(2, 0, 1)
-    odds = torch.logit(torch.rand(world.horizon, 37)).T
+    noise = torch.randn(3, world.horizon, world.action_dim, 16).permute(0, 3, 1, 2)
+    noise = noise.reshape(48, world.horizon, world.action_dim)[:37, :, :-1]
+    odds = torch.logit(torch.rand(3, world.horizon, 16)).transpose(1, 2).reshape(48, world.horizon)[:37]
     torch.testing.assert_close(actions[..., :-1], mean + log_std.exp() * noise, rtol=0, atol=1e-4)
     clear = (odds - logit).abs() > 1e-3
     assert torch.equal((actions[..., -1] > 0)[clear], (odds < logit)[clear])
