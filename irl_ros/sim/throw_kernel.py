@@ -49,9 +49,9 @@ POINTERS = (
     "T *chosen",
 )
 """[K, N or 1]; state rows [S, N] before and after; actions; states of every step [T + 1, N, R]; a policy's
-constants and weights, its numbers of layers and units; its noise [N / 16, T, n + 1, 16]; observations [T + 1, N, D],
-actions [T, N, n + 1], and logit of the release and Σz² of the noise [T, N, 2]. The last seven may be null:
-without `pilot` the actions are given."""
+constants and weights, its numbers of layers and units; its noise [N / 16, T, n + 1, 16]; observations
+[T + 1, N, D], actions [T, N, n + 1], and logit of the release and Σz² of the noise [T, N, 2]. The last seven
+may be null: without `pilot` the actions are given."""
 NUMBERS = (
     "lane",  # of constants, from one throw to the next: 0 or 1
     "row",  # of constants, from one to the next
@@ -366,7 +366,7 @@ return w;
 
     @staticmethod
     def _turned_on(aim: Any, h: Any, sine: Any, cosine: Any) -> dict[str, Any]:
-        """As `_turned`, by the angle of the step: enough for float32, as they start anew in a control step."""
+        """As `_turned`, by the angle of the step: enough for float32, as each control step begins anew."""
         found: dict[str, Any] = {"sine": [], "cosine": []}
         for v, s, c in zip(aim, sine, cosine, strict=True):
             angle = h[0] * v
