@@ -58,6 +58,9 @@ class MLIRLSettings:
     gradient_penalty: float = 10.0
     """Weight of the square of what is beyond `slope`. Slope as such is free: a price on it would flatten g as
     soon as the policy comes near the demonstrations."""
+    level: float = 1.0
+    """Price of the square of g's mean over demonstrated and sampled steps. r_ψ + c is the same reward, with the
+    same likelihood: without this ψ drifts into the flat of tanh, where nothing it says makes a difference."""
     sharpness: float = 50.0
     """β: a policy whose soft value is 1/β a step less than another's counts e times less."""
     temperature: float = 0.005
@@ -83,7 +86,15 @@ class MLIRLSettings:
     def __post_init__(self) -> None:
         at_least(self, 1, "reward_steps", "sampler_episodes", "keep_every")
         at_least(
-            self, 0, "iterations", "learning_rate", "weight_decay", "gradient_penalty", "slope", "restart"
+            self,
+            0,
+            "iterations",
+            "learning_rate",
+            "weight_decay",
+            "gradient_penalty",
+            "slope",
+            "level",
+            "restart",
         )
         if not self.sharpness > 0:
             raise ValueError(f"sharpness: must be above 0, found {self.sharpness}")
@@ -183,9 +194,12 @@ class MLIRL:
         other = Transitions.of(Trajectories.cat([x.trajectories for x in samples]))
         for _ in range(s.reward_steps):
             advantage = self.advantage([*samples, *self.known])
-            penalty = gradient_penalty(self.newest, expert, other.draw(len(expert)), s.slope)
+            sampled = other.draw(len(expert))
+            both = Transitions.cat([expert, sampled])
+            level = self.newest.of_features(both.features, both.action).mean()
+            price = s.gradient_penalty * gradient_penalty(self.newest, expert, sampled, s.slope)
             self.optimizer.zero_grad()
-            (s.gradient_penalty * penalty - advantage).backward()
+            (price + s.level * level.square() - advantage).backward()
             self.optimizer.step()
         with torch.no_grad():
             for mean, new in zip(self.reward.parameters(), self.newest.parameters()):

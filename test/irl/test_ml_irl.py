@@ -273,3 +273,21 @@ def test_resuming_equals_never_stopping(
     resumed = run("stopped", resume=True)
     for name in ("policy.safetensors", "reward.safetensors"):
         assert (resumed / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_goal_is_found_and_lost_when_the_gradient_is_turned(
+    point_task: Any, monkeypatch: pytest.MonkeyPatch, sign: int
+) -> None:
+    torch.manual_seed(0)
+    ppo = PPOSettings(episodes=64, minibatches=2)
+    settings = MLIRLSettings(restart=15, sampler_episodes=32, ppo=ppo)
+    reward = RewardNet(1, 1, RewardSettings(hidden=(32,)))
+    game = MLIRL(point_task, point_task.demonstrations(), point_task.agent(), reward, settings)
+    advantage = game.advantage
+    monkeypatch.setattr(game, "advantage", lambda candidates: sign * advantage(candidates))
+    for _ in range(40):
+        figures = game.iterate()
+    assert (point_task.miss(game.policy) < 0.3) == (sign > 0)
+    # g stays where tanh is steep
+    assert sign < 0 or abs(figures["reward_demonstrations"]) < 0.3
