@@ -59,7 +59,7 @@ class MLIRLSettings:
     """Weight of the square of what is beyond `slope`. Slope as such is free: a price on it would flatten g as
     soon as the policy comes near the demonstrations."""
     level: float = 1.0
-    """Price of the square of g's mean over demonstrated and sampled steps. r_ψ + c is the same reward, just as
+    """Price of the square of g's mean over demonstrated and sampled steps. r_ψ + c is the same reward, as
     likely: without this ψ drifts into the flat of tanh, where nothing it says makes a difference."""
     sharpness: float = 50.0
     """β: a policy whose soft value is 1/β a step less than another's counts e times less."""
