@@ -1,11 +1,13 @@
 """How long the policy node takes from a joint state to the command that answers it, over real topics.
 
-    python benchmarks/latency.py [RUN] [--seconds 60] [--rates 50,100,250] [--executors single,events]
-                                 [--learner]
+    python benchmarks/latency.py [RUN] [--seconds 60] [--rates 50,100,250] [--executors single,multi]
+                                 [--learner] [--priority 50]
 
 sim_arm runs by the wall clock, the policy node throws again and again, each in a process of its own, for
 `seconds` at each rate with each executor; `--learner` lets a third process learn meanwhile. Both times are
-when the message was given to DDS. A period is missed when the next state was sent before the command.
+when the message was given to DDS. A period is missed when the next state was sent before the command. With
+`--priority` both nodes are real-time processes (SCHED_FIFO), as the controllers of an arm are, and so is this
+one, which shares their memory: what else the machine does counts for little.
 Without a RUN, a clone of the three throws in test/data throws.
 """
 
@@ -26,6 +28,7 @@ from std_srvs.srv import Trigger
 
 from irl_ros.irl.learn import learn
 from irl_ros.nodes import interface as names
+from irl_ros.nodes.priority import take_priority
 from irl_ros.nodes.session import LIMIT, Session
 
 SAMPLE = Path(__file__).parents[1] / "test" / "data" / "sample_throws"
@@ -67,7 +70,7 @@ class Stopwatch:
 
 
 def measure(
-    session: Session, run: Path, folder: Path, rate: int, executor: str, seconds: float
+    session: Session, run: Path, folder: Path, rate: int, executor: str, seconds: float, priority: int
 ) -> tuple[np.ndarray, int, int, int]:
     """Latencies [K], ms, of throws that take `seconds` together; missed periods, stopped throws, throws."""
     world = folder / f"at_{rate}_hz.yaml"
@@ -76,8 +79,12 @@ def measure(
     target = PointStamped()
     target.point.x, target.point.y = 0.9, 0.1
     aim.publish(target)
-    arm = session.start("sim_arm", world=str(world), publish_clock=True)
-    policy = session.start("policy", run=str(run), world=str(world), enabled=True, executor=executor)
+    # stamps as regular as an arm's; the policy needs no /clock, as beside an arm
+    live = {"simulated_time": False, "world": str(world), "priority": priority}
+    arm = session.start("sim_arm", publish_clock=True, **live)
+    policy = session.start("policy", run=str(run), enabled=True, executor=executor, **live)
+    if priority:
+        take_priority(priority)
     throw = session.node.create_client(Trigger, "policy/throw")
     session.until(lambda: session.ask("policy/throw")[0], LIMIT, "the policy did not throw")
     watch, latencies, missed, end = Stopwatch(session), [], 0, time.monotonic() + seconds
@@ -102,7 +109,8 @@ def main() -> None:
     p.add_argument("run", nargs="?", type=Path)
     p.add_argument("--seconds", type=float, default=60.0)
     p.add_argument("--rates", default="50,100,250")
-    p.add_argument("--executors", default="single,events")
+    p.add_argument("--executors", default="single,multi")
+    p.add_argument("--priority", type=int, default=0, help="real-time priority; 0: ordinary processes")
     p.add_argument("--learner", action="store_true")
     o = p.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -110,16 +118,18 @@ def main() -> None:
     clone = {"algo": "bc", "overrides": ["bc.steps=400"]}
     run = o.run or learn([SAMPLE], folder / "clone", **clone)
     beside = "a learner beside" if o.learner else "nothing beside"
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {beside}")
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {beside}, priority {o.priority}")
     print("  Hz executor     p50     p99     max ms   missed of states, throws, stopped throws")
-    with Session("irl_ros_latency", folder / "log") as session:
+    with Session("irl_ros_latency", folder / "log", forked=True) as session:
         if o.learner:
             session.start(
                 "learner", simulated_time=False, paths=[str(SAMPLE)], out=str(folder / "run"), begin=True
             )
         for rate in map(int, o.rates.split(",")):
             for executor in o.executors.split(","):
-                ms, missed, stopped, throws = measure(session, run, folder, rate, executor, o.seconds)
+                ms, missed, stopped, throws = measure(
+                    session, run, folder, rate, executor, o.seconds, o.priority
+                )
                 p50, p99 = np.percentile(ms, (50, 99))
                 figures = f"{rate:>4} {executor:<8} {p50:7.2f} {p99:7.2f} {ms.max():7.2f}   "
                 print(f"{figures} {missed:>6} of {len(ms)}, {throws}, {stopped}", flush=True)

@@ -234,21 +234,30 @@ class LiveState:
 
     def _just_measured(self, time: float, target: np.ndarray) -> dict[str, np.ndarray] | None:
         """What `_sampled` gives where joints and ball were measured at this very time: there is nothing to
-        interpolate and, high in the air, no landing to find. None where that is not so.
+        interpolate and, high in the air or long down, no landing to find. None where that is not so.
 
-        It is the case at every step of a control loop, and takes a tenth of the time.
+        It is the case at almost every step of a control loop, and takes a tenth of the time.
         """
-        if not self._ball or not self._twist_seen or self._landing is not None:
+        at, q, qd = self._joints[-1]
+        if at != time or np.isnan(qd).any():
             return None
-        (at, q, qd), (seen, position, velocity) = self._joints[-1], self._ball[-1]
-        if at != time or seen != time or np.isnan(qd).any() or np.isnan(velocity).any():
+        joints = {"q": q[None], "qd": qd[None]}
+        if self._landing is not None:
+            if time < self._landing.time or time <= self._landing.path_start + _EPS:
+                return None
+            ball = {"ball_position": self._landing.path.landing[None], "ball_velocity": np.zeros((1, 3))}
+            return {**joints, **ball, "held": np.array([False]), "landed": np.array([True])}
+        if not self._ball or not self._twist_seen:
+            return None
+        seen, position, velocity = self._ball[-1]
+        if seen != time or np.isnan(velocity).any():
             return None
         held = time <= self._released + _EPS
         if not held and self._lowest < target[2] + _HIGH:
             return None
         flags = {"held": np.array([held]), "landed": np.array([False])}
         ball = {"ball_position": position[None], "ball_velocity": velocity[None]}
-        return {"q": q[None], "qd": qd[None], **ball, **flags}
+        return {**joints, **ball, **flags}
 
     def _sampled(self, time: float, target: np.ndarray) -> dict[str, np.ndarray]:
         since = min(time, self._released) - _LOOK_BACK
@@ -310,9 +319,10 @@ def twist_in_world(orientation: Sequence[float], velocity: Sequence[float]) -> n
         orientation: of the body, x, y, z, w; all zero (never filled in) counts as not turned.
         velocity: twist.linear, m/s, [3].
     """
-    x, y, z, w = np.asarray(orientation, dtype=float)
-    axis, linear = np.array([x, y, z]), np.asarray(velocity, dtype=float)
+    x, y, z, w = map(float, orientation)
+    linear = np.asarray(velocity, dtype=float)
     norm = x * x + y * y + z * z + w * w
-    if norm < 1e-12:
+    if norm < 1e-12 or not (x or y or z):
         return linear
+    axis = np.array([x, y, z])
     return linear + 2.0 / norm * np.cross(axis, np.cross(axis, linear) + w * linear)

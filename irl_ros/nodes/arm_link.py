@@ -10,6 +10,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PointStamped
 from nav_msgs.msg import Odometry
+from rclpy.callback_groups import CallbackGroup
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
@@ -74,11 +75,13 @@ class ArmLink:
         self._arm = None if planned else ForwardOutput(node, world.robot, interface, self.filter.period)
         self._gripper = gripper or ForwardGripper(node, world.robot)
         self._opened, self._delay = False, gripper_delay
-        # ball and target before joints: the executor asks in this order, and joints make the control step
+        # target before joints: the executor asks in this order, and joints make the control step
         node.create_subscription(Bool, names.EMERGENCY_STOP, self._on_emergency, names.LATCHED)
         node.create_subscription(Bool, names.DEADMAN, self._on_deadman, names.COMMAND)
         node.create_subscription(PointStamped, names.TARGET, self._on_target, names.LATCHED)
-        self._balls = node.create_subscription(Odometry, names.BALL, self._on_ball, names.SENSOR)
+        self._balls = node.create_subscription(
+            Odometry, names.BALL, self._on_ball, names.SENSOR, callback_group=_Polled()
+        )
         self._states = node.create_subscription(JointState, names.JOINT_STATES, self._on_joints, names.SENSOR)
         node.create_wall_timer(world.dt, self._watch)
 
@@ -184,13 +187,15 @@ class ArmLink:
     def _on_joints(self, message: JointState, info: dict[str, Any]) -> None:
         """Act on the newest state there is.
 
-        The executor takes one message of a topic, then looks at everything else: on a busy machine a call
-        could overtake the state it was made for, and a state that is no longer so would be answered.
+        Executors that wait take one message of a topic, then look at everything else: on a busy machine a
+        call could overtake the state it was made for, and a state that is no longer so would be answered.
+        That of events keeps the order, and does not bear that a message it knows of is gone.
         """
-        for ball, _ in waiting(self._balls):
+        ordered = self._node.value("executor") == "events"
+        for ball, _ in () if ordered else waiting(self._balls):
             self._on_ball(ball)
         sent = None
-        for state, about in ((message, info), *waiting(self._states)):
+        for state, about in ((message, info), *(() if ordered else waiting(self._states))):
             if self._take(state):
                 sent = about["source_timestamp"]
         if sent is not None:
@@ -226,6 +231,21 @@ class ArmLink:
         if self._origin is None:
             self._origin = nanoseconds
         return (nanoseconds - self._origin) * 1e-9
+
+
+class _Polled(CallbackGroup):
+    """Of a subscription nobody wakes up for, since it is looked at when something else comes.
+
+    To be woken costs more than a control step thinks. An executor of events knows no groups, and wakes.
+    """
+
+    def can_execute(self, entity: object) -> bool:
+        return False
+
+    def beginning_execution(self, entity: object) -> bool:
+        return False
+
+    def ending_execution(self, entity: object) -> None: ...
 
 
 def waiting(subscription: Subscription) -> Iterator[tuple[Any, dict[str, Any]]]:

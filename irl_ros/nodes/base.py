@@ -30,6 +30,7 @@ from irl_ros.errors import InputError
 from irl_ros.nodes.interface import DIAGNOSTICS
 from irl_ros.nodes.lifeline import follow_parent
 from irl_ros.nodes.parameters import Parameters, Rule
+from irl_ros.nodes.priority import take_priority
 
 _PARAMETER_FAULTS = (
     InvalidParameterException,
@@ -60,6 +61,13 @@ class IrlNode(Node):
         self.parameters = Parameters(self, lambda: self.changed())
         self.parameter(
             "executor", "single", "what runs the callbacks; events: experimental", choices=EXECUTORS
+        )
+        self.parameter(
+            "priority",
+            0,
+            "real-time priority (SCHED_FIFO) of the node's threads; 0: an ordinary process",
+            0,
+            99,
         )
         self._diagnostics = self.create_publisher(DiagnosticArray, DIAGNOSTICS, 10)
         self.create_wall_timer(1.0, self._report)
@@ -198,6 +206,8 @@ def run(build: Callable[[], IrlNode], arguments: Sequence[str] | None = None) ->
         executor = _executor(node.value("executor"))
         executor.add_node(node)
         node.come_up()
+        if node.value("priority"):
+            take_priority(node.value("priority"))
         # what is loaded by now stays: a collection that walks through all of it would halt a control loop
         gc.collect()
         gc.freeze()
