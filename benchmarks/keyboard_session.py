@@ -3,9 +3,9 @@
     python benchmarks/keyboard_session.py OUT [--seed 10] [--tries 8]
 
 Runs `irl-ros record --operator human --episodes 1` as a person meets it, on a terminal, and knows no more
-than what that shows: it swings, watches "let go now: 30 cm short", and presses space when that should be nothing.
-A throw that was let go at the wrong moment is discarded and made again; the first good one is kept. Printed:
-the keys pressed and the lines shown, but of the status line only what was read when it mattered.
+than what that shows: it swings, watches "let go now: 30 cm short", and presses space when that should be
+nothing. A throw that was let go at the wrong moment is discarded and made again; the first good one is kept.
+Printed: the keys pressed and the lines shown, but of the status line only what was read when it mattered.
 """
 
 from __future__ import annotations
