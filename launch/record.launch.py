@@ -101,6 +101,7 @@ def generate_launch_description() -> LaunchDescription:
                 "preset": ParameterValue(LaunchConfiguration("operator"), value_type=str),
                 "episodes": ParameterValue(LaunchConfiguration("episodes"), value_type=int),
                 "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
+                "max_age": 5.0,  # in lock-step a world stands still while it waits, and machines are busy
             },
         ],
         condition=IfCondition(sim),
