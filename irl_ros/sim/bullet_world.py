@@ -7,12 +7,14 @@ from types import TracebackType
 import torch
 from torch import Tensor
 
+from irl_ros.sim.arm_response import ArmResponse
 from irl_ros.sim.batch_world import outcome_of
 from irl_ros.sim.bullet_arm import BulletArm
 from irl_ros.sim.bullet_ball import BulletBall
+from irl_ros.sim.compiled_plan import CPU, compiled_plan
 from irl_ros.sim.conditions import Conditions
 from irl_ros.sim.disturbances import Actuators, Readings
-from irl_ros.sim.reference import Flight, Reference
+from irl_ros.sim.reference import Flight
 from irl_ros.sim.state import Outcome, State
 from irl_ros.sim.world import World
 
@@ -53,7 +55,8 @@ class BulletWorld:
         self.world, self.device = world, torch.device("cpu")
         self.state: State
         self.torque: Tensor
-        self.reference = Reference(world, "cpu", torch.float64)
+        self._response, self._plan = ArmResponse(world, CPU, torch.float64), compiled_plan(world.robot)
+        self._limit()
         self.flight = Flight(world)
         self.conditions: Conditions | None = None
         self._arm, self._ball = BulletArm(world), BulletBall(world)
@@ -110,8 +113,7 @@ class BulletWorld:
         if self.conditions is not None:
             action = self._actuators(action)
         held = s.held & (action[..., -1] <= 0)
-        plan = self.reference.velocities(s.qd, self.reference.command(s.q, s.qd, action[..., :-1]))
-        q, qd, tool = self._move_arms(plan, held)
+        q, qd, tool = self._move_arms(action[..., :-1], held)
         position, velocity, landed = self._move_balls(~held & ~s.landed)
         self._t += 1
         self._violations += self.reference.violations(q, qd, s.qd)
@@ -148,7 +150,8 @@ class BulletWorld:
         if conditions is None:
             return
         here = self.conditions = conditions.to("cpu", torch.float64)
-        self.reference = Reference(self.world, "cpu", torch.float64, here)
+        self._response.begin(here)
+        self._limit()
         self.flight = Flight(self.world, here, "cpu", torch.float64)
         self._actuators, self._readings = Actuators(here), Readings(here)
         locked = torch.from_numpy(self.world.locked)
@@ -157,6 +160,12 @@ class BulletWorld:
         self._balls = list(
             zip(here.gravity.tolist(), here.ball_mass.tolist(), here.drag.tolist(), strict=True)
         )
+
+    def _limit(self) -> None:
+        """Plan under the limits and loads of `_response`."""
+        self.reference = self._response.reference
+        if self._plan is not None:
+            self._plan.begin(self._response.constants)
 
     def _take_arm(self, i: int) -> BulletArm:
         """The arm, under the conditions of throw i."""
@@ -177,10 +186,14 @@ class BulletWorld:
         self.state = State(q, qd, position, velocity, targets, held, ~held, torch.zeros_like(self._clipped))
         return self.state
 
-    def _move_arms(self, plan: Tensor, held: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-        """Arms a control step later along velocities [N, S, n]: q, q̇, and the tool's motion where held."""
+    def _move_arms(self, action: Tensor, held: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+        """Arms a control step later under an action's [N, n]: q, q̇, and the tool's motion where held."""
         s, n = self.state, self.world.robot.n
-        torque, expected = self._foreseen(plan)
+        if self._plan is None:
+            plan = self.reference.velocities(s.qd, self.reference.command(s.q, s.qd, action))
+            torque, expected = self._foreseen(plan)
+        else:
+            plan, torque, expected = self._plan(s.q, s.qd, action, self.reference.steps)
         effort = self._effort.expand(len(plan), n)
         free = (torque.abs() <= effort[:, None]).flatten(1).all(1)
         motion = torch.zeros(len(plan), 2 * n + 6, dtype=torch.float64)
@@ -193,7 +206,10 @@ class BulletWorld:
         return q, qd, (position, velocity)
 
     def _foreseen(self, plan: Tensor) -> tuple[Tensor, Tensor]:
-        """Torques that follow the plan, N m, [N, S, n], and the joint state [N, 2n] that they lead to."""
+        """Torques that follow the plan, N m, [N, S, n], and the joint state [N, 2n] that they lead to.
+
+        What `CompiledPlan` says as well, and here PyBullet's inverse dynamics do.
+        """
         s, h = self.state, self.world.physics_dt
         q = torch.cat((s.q[:, None], s.q[:, None] + h * plan.cumsum(1)), 1)
         qd = torch.cat((s.qd[:, None], plan), 1)

@@ -39,7 +39,7 @@ FORMULAS = (
 """Modules that the source depends on: while they and the robot stay the same, it is not written anew."""
 
 Function = Callable[..., None]
-_known: dict[tuple[str, str, torch.dtype], Function | CannotCompile] = {}
+_known: dict[tuple[str, str, str, torch.dtype], Function | CannotCompile] = {}
 
 
 @dataclass(frozen=True)
@@ -179,19 +179,24 @@ def compiled_throws(robot: Robot, device: torch.device, dtype: torch.dtype) -> C
     Raises:
         CannotCompile: there is no compiler for this device, or it fails.
     """
-    key = (robot.sha256, device.type, dtype)
+    return CompiledThrows(compiled_function(FUNCTION, robot, device, dtype), robot.n, device, dtype)
+
+
+def compiled_function(name: str, robot: Robot, device: torch.device, dtype: torch.dtype) -> Function:
+    """A function of a robot's ThrowKernel. As `compiled_throws`."""
+    key = (name, robot.sha256, device.type, dtype)
     if key not in _known:
         try:
-            _known[key] = _compile(robot, device, dtype)
+            _known[key] = _compile(name, robot, device, dtype)
         except CannotCompile as reason:
             _known[key] = reason
     function = _known[key]
     if isinstance(function, CannotCompile):
         raise function
-    return CompiledThrows(function, robot.n, device, dtype)
+    return function
 
 
-def _compile(robot: Robot, device: torch.device, dtype: torch.dtype) -> Function:
+def _compile(function: str, robot: Robot, device: torch.device, dtype: torch.dtype) -> Function:
     cuda, double = device.type == "cuda", dtype == torch.float64
     if dtype not in (torch.float32, torch.float64):
         raise CannotCompile(f"{dtype} is neither float32 nor float64")
@@ -204,7 +209,7 @@ def _compile(robot: Robot, device: torch.device, dtype: torch.dtype) -> Function
     name = f"{robot.name}-{'float64' if double else 'float32'}"
     key = "\0".join((robot.sha256, str(cuda), str(double), formulas_sha256()))
     build = compile_cuda if cuda else compile_cpu
-    return build(source, FUNCTION, name, key)
+    return build(source, function, name, key)
 
 
 @cache

@@ -22,7 +22,8 @@ from irl_ros.sim.kernel_values import CPU, CUDA
 from irl_ros.sim.recorded import record
 from irl_ros.sim.state_vector import MISS
 
-FUNCTION = "throws"
+FUNCTION, PLAN = "throws", "plan"
+"""The functions of the kernel; the second, on CPUs only, foresees a control step of the arm."""
 UNITS = 8
 """Of a network's layer, computed together: sizes of layers are rounded up to a multiple of it."""
 TOGETHER = 16
@@ -91,6 +92,12 @@ def constant_rows(n: int) -> dict[str, int]:
     return dict.fromkeys(JOINT_CONSTANTS, n) | dict.fromkeys(CONSTANTS, 1)
 
 
+def plan_rows(n: int) -> dict[str, int]:
+    """Rows of the constants of a plan, in order."""
+    names = ("payload", "gravity", "h", "rate", "period")
+    return {k: size for k, size in constant_rows(n).items() if k in (*LIMITS, "full", *names)}
+
+
 def pilot_rows(n: int) -> dict[str, int]:
     """A policy's constants, in order, before its weights."""
     seen = 2 * n + 14
@@ -138,7 +145,47 @@ class ThrowKernel:
                 "for (long begin = first; begin < end; begin += LANES) {\n"
                 f"const int lanes = end - begin < LANES ? end - begin : LANES;\n{self._body()}\n}}\n}}"
             )
+            parts.append(self._plan_function())
         return "\n".join(parts) + "\n"
+
+    def _plan_function(self) -> str:
+        """Joint motion [2n, N] and action [n, N] → [S, 2n, N] velocities and torques, q and q̇ at the end."""
+        n, rows = self.n, {"q": self.n, "qd": self.n, "action": self.n + 1}
+        used = ("start", "command", "aim", "torque", "sine", "cosine", "now")
+        lines = [f"V {name}[{self.sizes[name]}];" for name in (*plan_rows(n), *rows, *used)]
+        lines += self._loads("constants", plan_rows(n), "row", "lane")
+        lines += self._loads("motion", {"q": n, "qd": n, "action": n}, "count", "1")
+        lines += [
+            f"for (int j = 0; j < {n}; ++j) start[j] = qd[j];",
+            self._record(self._plan, "q", "qd", "action", "full", *LIMITS),
+            "for (int s = 1; s <= steps; ++s, out += (long)row_count * count) {",
+            "now[0] = K(s) * h[0];",
+            self._record(self._turns, "q"),
+            self._record(
+                self._driven,
+                *("q", "qd", "start", "command", "acceleration", "now"),
+                *("payload", "gravity", "rate", "sine", "cosine"),
+            ),
+            f"for (int j = 0; j < {n}; ++j) {{",
+            "store(out + (long)j * count, begin, lanes, aim[j]);",
+            f"store(out + (long)({n} + j) * count, begin, lanes, torque[j]);",
+            "q[j] = q[j] + h[0] * aim[j];",
+            "qd[j] = aim[j];",
+            "}",
+            "}",
+            f"for (int j = 0; j < {n}; ++j) {{",
+            "store(out + (long)j * count, begin, lanes, q[j]);",
+            f"store(out + (long)({n} + j) * count, begin, lanes, qd[j]);",
+            "}",
+        ]
+        body = "\n".join(lines)
+        return (
+            f'extern "C" void {PLAN}(const T *constants, const T *motion, T *whole, int lane, int row, '
+            f"int steps, int count) {{\nconst int row_count = {2 * n};\n"
+            "for (long begin = 0; begin < count; begin += LANES) {\n"
+            "const int lanes = count - begin < LANES ? count - begin : LANES;\n"
+            f"T *out = whole;\n{body}\n}}\n}}"
+        )
 
     @staticmethod
     def _network() -> str:
@@ -398,6 +445,28 @@ return w;
         numbers = _load_of(**load)
         torque = self.step.servo(q, qd, aim, numbers, self._pairs(sine, cosine))
         return {"aim": aim, "torque": torque, "concern": [self.step.concern(q, torque, numbers)]}
+
+    def _driven(
+        self,
+        q: Any,
+        qd: Any,
+        start: Any,
+        command: Any,
+        acceleration: Any,
+        now: Any,
+        payload: Any,
+        gravity: Any,
+        rate: Any,
+        sine: Any,
+        cosine: Any,
+    ) -> dict[str, Any]:
+        """`_servo` without a look at what might keep the arm from it."""
+        joints = _joints(self.n, acceleration=acceleration)
+        aim = [j.ramp(v, c, now[0]) for j, v, c in zip(joints, start, command, strict=True)]
+        wanted = [(a - v) * rate[0] for a, v in zip(aim, qd, strict=True)]
+        turns = self._pairs(sine, cosine)
+        torque = self.step.dynamics.torque_of(q, qd, wanted, payload[0], gravity[0], turns)
+        return {"aim": aim, "torque": torque}
 
     def _yielding(self, q: Any, aim: Any, torque: Any, sine: Any, cosine: Any, **load: Any) -> dict[str, Any]:
         numbers, step = _load_of(**load), self.step

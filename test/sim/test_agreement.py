@@ -142,3 +142,42 @@ def test_a_ball_below_the_plane_rests_once_it_no_longer_rises_and_has_missed() -
             assert float(rise) == pytest.approx(
                 float(k * h * held.ball_velocity[0, 2]) - 9.81 * h * h * k * (k + 1) / 2
             )
+
+
+@pytest.mark.parametrize("name", ["PyBullet", "compiled", "torch"])
+def test_the_flying_ball_keeps_what_physics_keeps(name: str, open_loop) -> None:
+    """Between release and landing: momentum but for gravity's, and the energy that these steps conserve."""
+    world, count = load_world({"gravity": [3.0, 12.0]}), 12
+    actions = open_loop.smooth_and_white(world, count, seed=6)
+    targets = world.sample_targets(count, torch.Generator().manual_seed(1))
+    drawn = world.sample_conditions(count, torch.Generator().manual_seed(2))
+    assert drawn is not None
+    if name == "PyBullet":
+        with BulletWorld(world) as simulator:
+            throws = open_loop.throw(simulator, actions, targets, conditions=drawn)
+    else:
+        batch = BatchWorld(world, dtype=torch.float64, compiled=name == "compiled")
+        throws = batch.play(actions, targets, conditions=drawn)
+    s, g, h = throws.states, drawn.gravity[:, None], world.physics_dt
+    x, v = s.ball_position, s.ball_velocity
+    air = ~s.held & ~s.landed
+    both = air[:, 1:] & air[:, :-1]  # control steps that begin and end in the air
+    assert both.sum() > 5 * count
+    # per kilogram; semi-implicit Euler keeps ½v² + g z − ½ g h v_z exactly
+    gained = v.diff(dim=1)
+    torch.testing.assert_close(
+        gained[..., :2][both], torch.zeros_like(gained[..., :2][both]), rtol=0, atol=1e-12
+    )
+    fall = (-g * world.dt).expand_as(both)
+    torch.testing.assert_close(gained[..., 2][both], fall[both], rtol=0, atol=1e-12)
+    energy = 0.5 * v.square().sum(-1) + g * x[..., 2] - 0.5 * g * h * v[..., 2]
+    change = energy.diff(dim=1)[both]
+    torch.testing.assert_close(change, torch.zeros_like(change), rtol=0, atol=1e-11)
+    # the ball leaves the hand with the hand's motion: its first step in the air began there
+    released = s.held[:, :-1] & air[:, 1:]
+    assert released.any()
+    steps = world.settings.physics_steps
+    way = x.diff(dim=1)[released] - world.dt * v[:, :-1][released]
+    drop = -(g.expand_as(released)[released]) * h * h * steps * (steps + 1) / 2
+    torch.testing.assert_close(way[:, 2], drop, rtol=0, atol=1e-12)
+    torch.testing.assert_close(way[:, :2], torch.zeros_like(way[:, :2]), rtol=0, atol=1e-12)
