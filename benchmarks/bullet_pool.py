@@ -3,7 +3,7 @@
 
     python benchmarks/bullet_pool.py throws [--robot panda]   # throws for each second of processor time
     python benchmarks/bullet_pool.py evaluate                 # 1,000 throws, as `irl-ros evaluate`
-    python benchmarks/bullet_pool.py learn [--seeds 0,1]      # --sim pybullet against --sim batch, same demos
+    python benchmarks/bullet_pool.py learn [--seeds 0,1] [--set key=value]   # --sim pybullet against batch
 
 Processor time is of this program and its simulation processes together. Unlike the time on the clock it says
 something on a machine that other work shares, though crowded caches make it longer too: compare ratios.
@@ -118,7 +118,7 @@ def measure_evaluate(throws: int) -> None:
     )
 
 
-def measure_learning(seeds: list[int], sims: list[str], episodes: int) -> None:
+def measure_learning(seeds: list[int], sims: list[str], episodes: int, overrides: list[str]) -> None:
     """Both simulators on the same demonstrations; policies judged in PyBullet."""
     print("| seed | --sim | hits @10 cm | @5 cm | throws learned from | wall, s | cpu, s |")
     print("| ---: | --- | ---: | ---: | ---: | ---: | ---: |")
@@ -128,7 +128,8 @@ def measure_learning(seeds: list[int], sims: list[str], episodes: int) -> None:
             write_throws(bags, world, demonstrate(world, episodes=episodes, seed=seed))
             for sim in sims:
                 with spending() as spent:
-                    run = learn([bags], Path(folder) / sim, sim=sim, device="cpu", seed=seed)
+                    out = Path(folder) / sim
+                    run = learn([bags], out, sim=sim, device="cpu", seed=seed, overrides=overrides)
                 made = read_metrics(run)[-1]["env_steps"] // world.horizon
                 f: dict[str, Any] = evaluate(run)
                 print(
@@ -146,6 +147,7 @@ def main() -> None:
     p.add_argument("--seeds", default="0,1", help="of `learn`: people and learners (%(default)s)")
     p.add_argument("--sims", default="batch,pybullet", help="of `learn` (%(default)s)")
     p.add_argument("--demos", type=int, default=20, help="throws demonstrated, of `learn` (%(default)s)")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as `irl-ros learn --set`")
     o = p.parse_args()
     torch.set_num_threads(1)
     if o.what == "throws":
@@ -153,7 +155,7 @@ def main() -> None:
     elif o.what == "evaluate":
         measure_evaluate(o.throws)
     else:
-        measure_learning([int(s) for s in o.seeds.split(",")], o.sims.split(","), o.demos)
+        measure_learning([int(s) for s in o.seeds.split(",")], o.sims.split(","), o.demos, o.set)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 What PyBullet does to BulletWorld's arm, as formulas: the servo's torque for the velocity aimed at is clipped
 at the effort limits, the equations of motion give the velocity that comes of it, joints stop at the ends of
 their travel, locked joints stand still, and positions follow by semi-implicit Euler. Written once; BatchWorld
-runs it on tensors, and `arm_kernel` turns it into machine code.
+runs it on tensors, and `throw_kernel` turns it into machine code.
 """
 
 from __future__ import annotations

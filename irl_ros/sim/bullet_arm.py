@@ -30,7 +30,7 @@ class BulletArm:
     own joint motors and all damping are off. A locked joint has a brake.
 
     The servo knows the payload (as real controllers are told theirs) but not the held ball, which is taken to
-    weigh nothing in the hand: the default 50 g load no joint by more than 1 % of its effort limit.
+    weigh nothing in the hand (docs/simulation.md says what that leaves out).
 
     Args:
         world: robot, limits, payload (of a range, the least), gravity (its middle), time step.
