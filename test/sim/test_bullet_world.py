@@ -217,20 +217,3 @@ def test_an_arm_that_meets_its_hard_stop_is_servoed_on_from_there() -> None:
             state = simulator.step(torch.tensor([[0.0] * 7 + [-1.0]]))
             assert state.q[0, 0] < world.robot.upper[0] + 0.02
     assert state.qd[0, 0].abs() < 0.5
-
-
-def test_without_a_compiler_pybullets_inverse_dynamics_plan_the_same(open_loop, monkeypatch) -> None:
-    world = load_world({"arm": {"payload": [0.0, 2.0]}, "horizon": 20})
-    actions, targets = open_loop.smooth_and_white(world, 4), world.sample_targets(4)
-    drawn = world.sample_conditions(4, torch.Generator().manual_seed(0))
-    with BulletWorld(world) as simulator:
-        compiled = open_loop.throw(simulator, actions, targets, conditions=drawn)
-        assert simulator._plan is not None
-    monkeypatch.setattr("irl_ros.sim.bullet_world.compiled_plan", lambda robot: None)
-    with BulletWorld(world) as simulator:
-        plain = open_loop.throw(simulator, actions, targets, conditions=drawn)
-        torque = simulator.torque
-    for field in ("q", "qd", "ball_position", "ball_velocity"):
-        one, other = getattr(compiled.states, field), getattr(plain.states, field)
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-8)
-    assert torque.abs().max() > 1.0
