@@ -1,7 +1,8 @@
 # make demo   sets up .venv and runs the whole loop; OUT=<folder> SEED=<number>
-# make test   the same set-up, then every check
+# make test   the same set-up, then every check; JOBS=<processes> for the tests, one by default
 OUT ?= runs/demo
 SEED ?= 1
+JOBS ?= 0
 
 # ROS comes from wheels here. A distribution that happens to be sourced stays out of it, or the two would mix.
 unexport ROS_DISTRO AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH PYTHONPATH LD_LIBRARY_PATH RMW_IMPLEMENTATION
@@ -24,7 +25,7 @@ test: .venv/ready
 	@echo "[3/4] mypy"
 	@.venv/bin/mypy
 	@echo "[4/4] pytest"
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest -n $(JOBS) --dist loadfile
 
 # Done once, and again when what is installed or compiled changes. Sources and configuration are used in place.
 .venv/ready: setup_venv.sh constraints.txt pyproject.toml setup.py package.xml $(wildcard msg/* srv/* action/*)

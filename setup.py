@@ -43,6 +43,7 @@ ROS_WHEELS = [
 TESTS = [
     "pytest",
     "pytest-timeout",
+    "pytest-xdist",  # make test JOBS=2
     "hypothesis",
     "ruff",
     "mypy",

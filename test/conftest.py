@@ -52,8 +52,11 @@ def own_arm(tmp_path: Path) -> Path:
     return folder / "own.yaml"
 
 
-# The coordinator reserves a number on this machine; going round keeps a straggler out of the next test.
-next_domain = partial(next, itertools.cycle(range(1, 101)))
+# The coordinator reserves a number on this machine; going round keeps a straggler out of the next test, and
+# each of pytest-xdist's processes goes round numbers of its own.
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+next_domain = partial(next, itertools.cycle(range(1 + _worker, 101, _workers)))
 
 
 @pytest.fixture

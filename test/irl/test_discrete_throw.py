@@ -279,6 +279,19 @@ def test_it_learns_that_near_is_better(learner_of: Callable[..., MaxEnt]) -> Non
     assert all(torch.equal(value, untouched[name]) for name, value in learner.policy.state_dict().items())
 
 
+def test_down_the_gradient_people_become_unlikely_and_near_is_worse(
+    learner_of: Callable[..., MaxEnt],
+) -> None:
+    learner = learner_of()
+    for parameter in learner.reward.parameters():
+        parameter.register_hook(torch.neg)
+    figures = [learner.iterate() for _ in range(6)]
+    assert figures[-1]["log_likelihood"] < figures[0]["log_likelihood"]
+    with torch.no_grad():
+        near, far = (float(learner.reward.of_features(landed(d))) for d in (0.0, 0.6))
+    assert near < far
+
+
 def test_the_gradient_goes_up(learner_of: Callable[..., MaxEnt]) -> None:
     """A small step along it makes the demonstrations likelier by its squared length."""
     learner = learner_of()

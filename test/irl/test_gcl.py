@@ -182,15 +182,25 @@ def test_impossible_settings_are_refused(key: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("how", ["controller", "neural"])
-def test_resuming_equals_never_stopping(throw_game: Callable[..., GCL], how: str, tmp_path: Path) -> None:
-    whole = throw_game(policy_step=how)
+def test_resuming_equals_never_stopping(
+    throw_game: Callable[..., GCL], point_game: Callable[..., GCL], how: str, tmp_path: Path
+) -> None:
+    """Controllers with their release, on the throw; a network, on the point."""
+
+    def start() -> GCL:
+        if how == "controller":
+            return throw_game(iterations=2)
+        torch.manual_seed(3)
+        return point_game(**{**vars(TINY), "iterations": 2, "policy_step": how})
+
+    whole = start()
     kept = None
     while not whole.finished:
-        if whole.round == 2:
+        if whole.round == 1:
             save_checkpoint(tmp_path / "checkpoint", whole.state_dict())
             kept = torch.get_rng_state()
         figures = whole.iterate()
-    again = throw_game(policy_step=how)
+    again = start()
     state = load_checkpoint(tmp_path / "checkpoint")
     assert state is not None and kept is not None
     again.load_state_dict(state)
