@@ -11,8 +11,13 @@ from pathlib import Path
 
 import pytest
 from domain_coordinator import domain_id
+from hypothesis import settings
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+# The same examples every time: a test that fails today fails tomorrow, on any machine, however busy.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 OWN_ARM = """<robot name="own">
   <link name="floor"/><link name="sled"/><link name="column"/><link name="upper"/><link name="fore"/>
