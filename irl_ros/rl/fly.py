@@ -12,7 +12,7 @@ from irl_ros.sim.batch_world import BatchWorld
 from irl_ros.sim.conditions import Conditions
 from irl_ros.sim.pilot import Piloted
 from irl_ros.sim.rollout import Simulator
-from irl_ros.sim.throw_kernel import TOGETHER
+from irl_ros.sim.throw_layout import TOGETHER
 
 
 @torch.no_grad()

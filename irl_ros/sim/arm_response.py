@@ -75,7 +75,7 @@ class ArmResponse:
 
     @property
     def constants(self) -> dict[str, Tensor]:
-        """Limits and loads, [k] of all throws or [N, k] of each, as `throw_kernel` names them."""
+        """Limits and loads, [k] of all throws or [N, k] of each, as `throw_layout` names them."""
         limits, world = self.reference.limits, self.world
         names = ("full", "velocity", "acceleration", "lower", "upper")
         steps = {"h": world.physics_dt, "rate": 1.0 / world.physics_dt, "period": world.dt}

@@ -13,7 +13,7 @@ from irl_ros.sim.disturbances import Actuators, Readings
 from irl_ros.sim.pilot import Pilot, Piloted
 from irl_ros.sim.reference import Flight
 from irl_ros.sim.state import Outcome, State, Throws
-from irl_ros.sim.throw_kernel import IN_AIR, RIM
+from irl_ros.sim.throw_layout import IN_AIR, RIM
 from irl_ros.sim.world import World
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from irl_ros.robots.robot import Robot
 from irl_ros.sim.compiled_throws import compiled_function
 from irl_ros.sim.compiler import CannotCompile, say_once
-from irl_ros.sim.throw_kernel import PLAN, plan_rows
+from irl_ros.sim.throw_layout import PLAN, plan_rows
 
 CPU = torch.device("cpu")
 

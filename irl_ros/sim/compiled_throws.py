@@ -18,7 +18,8 @@ from irl_ros.robots.dynamics import Dynamics
 from irl_ros.robots.robot import Robot
 from irl_ros.sim.compiler import CannotCompile, compile_cpu, compile_cuda
 from irl_ros.sim.pilot import Pilot
-from irl_ros.sim.throw_kernel import FUNCTION, TRAJECTORY, ThrowKernel, constant_rows, state_rows
+from irl_ros.sim.throw_kernel import ThrowKernel
+from irl_ros.sim.throw_layout import FUNCTION, TRAJECTORY, constant_rows, state_rows
 
 BLOCK = 128
 """CUDA threads of a block."""
@@ -34,7 +35,9 @@ FORMULAS = (
     "sim.joint_limits",
     "sim.kernel_values",
     "sim.recorded",
+    "sim.throw_formulas",
     "sim.throw_kernel",
+    "sim.throw_layout",
 )
 """Modules that the source depends on: while they and the robot stay the same, it is not written anew."""
 
@@ -58,7 +61,7 @@ class Run:
     Attributes:
         state: rows of `state_rows`, [S, N].
         trajectory: rows of TRAJECTORY at each control step, [N, T + 1, R]; None where nobody asked.
-        seen, acted, chosen: a Pilot's, as in `throw_kernel.POINTERS`; None without one.
+        seen, acted, chosen: a Pilot's, as in `throw_layout.POINTERS`; None without one.
     """
 
     state: Tensor

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from irl_ros.sim.reference import Flight
 from irl_ros.sim.state import Throws
-from irl_ros.sim.throw_kernel import MOST_UNITS, SEES_AIR, UNITS
+from irl_ros.sim.throw_layout import MOST_UNITS, SEES_AIR, UNITS
 
 
 @dataclass(frozen=True)

@@ -11,105 +11,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
 from irl_ros.robots.dynamics import Dynamics
 from irl_ros.robots.kinematics import Kinematics
-from irl_ros.sim.arm_step import ArmStep, Load
-from irl_ros.sim.flight_step import FlightStep, touches
-from irl_ros.sim.joint_limits import TOLERANCE, JointLimits
+from irl_ros.sim.arm_step import ArmStep
 from irl_ros.sim.kernel_values import CPU, CUDA
 from irl_ros.sim.recorded import record
-from irl_ros.sim.state_vector import MISS
-
-FUNCTION, PLAN = "throws", "plan"
-"""The functions of the kernel; the second, on CPUs only, foresees a control step of the arm."""
-UNITS = 8
-"""Of a network's layer, computed together: sizes of layers are rounded up to a multiple of it."""
-TOGETHER = 16
-"""Throws whose noise stands together, so that a block of them reads it from one place."""
-MOST_UNITS = 256
-"""Of a layer."""
-IN_AIR, RIM, SEES_AIR = 1, 2, 4
-"""Flags: the ball is slowed by air; the target is a bin; a policy foresees flights through air."""
-LIMITS = ("velocity", "acceleration", "lower", "upper", "period")
-LOAD = ("effort", "locked", "least", "most", "payload", "gravity", "h", "rate")
-JOINT_CONSTANTS = ("full", "velocity", "acceleration", "lower", "upper", "effort", "locked", "least", "most")
-CONSTANTS = ("payload", "gravity", "h", "rate", "period", "drag", "radius", "rim", "physics")
-POINTERS = (
-    "const T *constants",
-    "const T *given",
-    "T *left",
-    "const T *actions",
-    "T *trajectory",
-    "const T *pilot",
-    "const int *layers",
-    "const T *noise",
-    "T *seen",
-    "T *acted",
-    "T *chosen",
+from irl_ros.sim.throw_formulas import ThrowFormulas
+from irl_ros.sim.throw_layout import (
+    FUNCTION,
+    IN_AIR,
+    LIMITS,
+    LOAD,
+    MOST_UNITS,
+    NUMBERS,
+    PLAN,
+    POINTERS,
+    RIM,
+    SEES_AIR,
+    TOGETHER,
+    TRAJECTORY,
+    UNITS,
+    constant_rows,
+    pilot_rows,
+    plan_rows,
+    state_rows,
 )
-"""[K, N or 1]; state rows [S, N] before and after; actions; states of every step [T + 1, N, R]; a policy's
-constants and weights, its numbers of layers and units; its noise [N / 16, T, n + 1, 16]; observations
-[T + 1, N, D], actions [T, N, n + 1], and logit of the release and Σz² of the noise [T, N, 2]. The last seven
-may be null: without `pilot` the actions are given."""
-NUMBERS = (
-    "lane",  # of constants, from one throw to the next: 0 or 1
-    "row",  # of constants, from one to the next
-    "action_time",  # of actions, from one to the next control step; joint; throw
-    "action_row",
-    "action_lane",
-    "steps",  # physics steps in a control step
-    "periods",  # control steps to be done
-    "time",  # control steps done before
-    "horizon",
-    "flags",
-    "count",
-)
-
-
-def state_rows(n: int) -> dict[str, int]:
-    """Rows of a state, in order; the first up to `held` are those of a trajectory, with `landed`."""
-    return {
-        "q": n,
-        "qd": n,
-        "ball": 3,
-        "speed": 3,
-        "held": 1,
-        "landed": 1,
-        "target": 3,
-        "violated": 1,
-        "clipped": 1,
-    }
-
-
-TRAJECTORY = ("q", "qd", "ball", "speed", "held", "landed")
-"""The rows of a state that a trajectory has."""
-
-
-def constant_rows(n: int) -> dict[str, int]:
-    """Rows of the constants, in order."""
-    return dict.fromkeys(JOINT_CONSTANTS, n) | dict.fromkeys(CONSTANTS, 1)
-
-
-def plan_rows(n: int) -> dict[str, int]:
-    """Rows of the constants of a plan, in order."""
-    names = ("payload", "gravity", "h", "rate", "period")
-    return {k: size for k, size in constant_rows(n).items() if k in (*LIMITS, "full", *names)}
-
-
-def pilot_rows(n: int) -> dict[str, int]:
-    """A policy's constants, in order, before its weights."""
-    seen = 2 * n + 14
-    return {
-        "mean": seen,
-        "sharpness": seen,
-        "share": n,
-        "deviation": n,
-        "gain": 1,
-        "seen_gravity": 1,
-        "seen_drag": 1,
-    }
 
 
 class ThrowKernel:
@@ -120,8 +46,8 @@ class ThrowKernel:
     """
 
     def __init__(self, kinematics: Kinematics, dynamics: Dynamics) -> None:
-        self.kinematics, self.step, self.n = kinematics, ArmStep(dynamics), dynamics.n
-        n = self.n
+        self.n = n = dynamics.n
+        self.formulas = ThrowFormulas(kinematics, ArmStep(dynamics))
         joint = ("start", "command", "aim", "torque", "velocity_now", "impulse", "sine", "cosine", "action")
         single = ("now", "concern", "trouble", "weak", "beyond", "k", "down", "at", "t")
         tool = ("tool", "tool_velocity", "moved", "moved_speed", "miss")
@@ -157,12 +83,12 @@ class ThrowKernel:
         lines += self._loads("motion", {"q": n, "qd": n, "action": n}, "count", "1")
         lines += [
             f"for (int j = 0; j < {n}; ++j) start[j] = qd[j];",
-            self._record(self._plan, "q", "qd", "action", "full", *LIMITS),
+            self._record(self.formulas.plan, "q", "qd", "action", "full", *LIMITS),
             "for (int s = 1; s <= steps; ++s, out += (long)row_count * count) {",
             "now[0] = K(s) * h[0];",
-            self._record(self._turns, "q"),
+            self._record(self.formulas.turns, "q"),
             self._record(
-                self._driven,
+                self.formulas.driven,
                 *("q", "qd", "start", "command", "acceleration", "now"),
                 *("payload", "gravity", "rate", "sine", "cosine"),
             ),
@@ -285,12 +211,12 @@ return w;
             lines += [
                 f"if ({'' if in_air else '!'}(flags & {SEES_AIR}))",
                 self._record(
-                    lambda in_air=in_air, **r: self._miss(in_air, **r),
+                    lambda in_air=in_air, **r: self.formulas.miss(in_air, **r),
                     *("ball", "speed", "target", "h", "seen_gravity", "seen_drag"),
                 ),
             ]
         names = ("q", "qd", "target", "ball", "speed", "miss", "held", "landed", "t")
-        lines.append(self._record(self._seen, *names, "mean", "sharpness", "share"))
+        lines.append(self._record(self.formulas.seen, *names, "mean", "sharpness", "share"))
         return "\n".join(lines)
 
     def _decision(self) -> str:
@@ -334,17 +260,17 @@ return w;
                 "down[0] = choose(both(at_most(ball[2], target[2]), at_most(speed[2], K(0.0))), K(1.0), "
                 "K(0.0));",
                 "for (int j = 0; j < steps; ++j) {",
-                self._record(self._through_air, *step),
+                self._record(self.formulas.through_air, *step),
                 f"if (flags & {RIM})",
-                self._record(self._touched, "moved", "target", "rim", "radius", "down"),
+                self._record(self.formulas.touched, "moved", "target", "rim", "radius", "down"),
                 "}",
                 "} else {",
-                self._record(self._fall, *fall),
+                self._record(self.formulas.fall, *fall),
                 f"if (flags & {RIM}) for (int j = steps; j > 0; --j) {{",
                 "at[0] = K(j);",
-                self._record(self._touched_at, *fall[:5], "k", "at", "down", "rim", "radius"),
+                self._record(self.formulas.touched_at, *fall[:5], "k", "at", "down", "rim", "radius"),
                 "}",
-                self._record(self._after, *fall[:2], "k", "gravity", "h"),
+                self._record(self.formulas.after, *fall[:2], "k", "gravity", "h"),
                 "}",
                 f"const M fly = {flying}, rest = less(K(0.5), down[0]);",
                 "for (int i = 0; i < 3; ++i) {",
@@ -363,29 +289,31 @@ return w;
         return "\n".join(
             [
                 f"for (int j = 0; j < {n}; ++j) start[j] = qd[j];",
-                self._record(self._turns, "q"),
-                self._record(self._plan, "q", "qd", "action", "full", *LIMITS),
+                self._record(self.formulas.turns, "q"),
+                self._record(self.formulas.plan, "q", "qd", "action", "full", *LIMITS),
                 "for (int i = 1; i <= steps; ++i) {",
                 "now[0] = K(i) * h[0];",
                 self._record(
-                    self._servo, "q", "qd", "start", "command", "acceleration", "now", *LOAD, *turns
+                    self.formulas.servo, "q", "qd", "start", "command", "acceleration", "now", *LOAD, *turns
                 ),
                 "if (any(less(K(0.0), concern[0]))) {",
-                self._record(self._yielding, "q", "aim", "torque", *LOAD, *turns),
+                self._record(self.formulas.yielding, "q", "aim", "torque", *LOAD, *turns),
                 "if (any(less(K(0.5), beyond[0])))",
-                self._record(self._stopped, "q", "aim", "mass", "impulse", "velocity_now", "beyond", *LOAD),
+                self._record(
+                    self.formulas.stopped, "q", "aim", "mass", "impulse", "velocity_now", "beyond", *LOAD
+                ),
                 # lanes without trouble keep what they aimed at: no throw's result depends on its neighbours
                 f"for (int j = 0; j < {n}; ++j)",
                 "aim[j] = choose(less(K(0.5), trouble[0]), velocity_now[j], aim[j]);",
                 "clipped[0] = clipped[0] + weak[0];",
                 "}",
                 "if (sizeof(T) == 4)",
-                self._record(self._turned_on, "aim", "h", *turns),
+                self._record(self.formulas.turned_on, "aim", "h", *turns),
                 "else",
-                self._record(self._turned, "q", "aim", "h"),
+                self._record(self.formulas.turned, "q", "aim", "h"),
                 f"for (int j = 0; j < {n}; ++j) {{ q[j] = q[j] + h[0] * aim[j]; qd[j] = aim[j]; }}",
                 "}",
-                self._record(self._finish, "q", "qd", "start", "violated", *turns, *LIMITS),
+                self._record(self.formulas.finish, "q", "qd", "start", "violated", *turns, *LIMITS),
                 "const M carried = less(K(0.5), held[0]);",
                 "for (int i = 0; i < 3; ++i) {",
                 "ball[i] = choose(carried, tool[i], ball[i]);",
@@ -396,197 +324,3 @@ return w;
 
     def _record(self, function: Any, *names: str) -> str:
         return record(function, {name: self.sizes[name] for name in names})
-
-    def _plan(self, q: Any, qd: Any, action: Any, **limits: Any) -> dict[str, Any]:
-        joints = _joints(self.n, **limits)
-        return {"command": [j.command(*m) for j, *m in zip(joints, q, qd, action[:-1], strict=True)]}
-
-    def _turns(self, q: Any) -> dict[str, Any]:
-        turns = self.step.dynamics.turns(q)
-        return {"sine": [0.0 if t is None else t[0] for t in turns]} | {
-            "cosine": [1.0 if t is None else t[1] for t in turns]
-        }
-
-    def _turned(self, q: Any, aim: Any, h: Any) -> dict[str, Any]:
-        """Sines and cosines after a physics step."""
-        return self._turns([p + h[0] * v for p, v in zip(q, aim, strict=True)])
-
-    @staticmethod
-    def _turned_on(aim: Any, h: Any, sine: Any, cosine: Any) -> dict[str, Any]:
-        """As `_turned`, by the angle of the step: enough for float32, as each control step begins anew."""
-        found: dict[str, Any] = {"sine": [], "cosine": []}
-        for v, s, c in zip(aim, sine, cosine, strict=True):
-            angle = h[0] * v
-            square = angle * angle
-            sin = angle + angle * square * (square * (1 / 120) - 1 / 6)
-            less = square * (0.5 - square * (1 / 24 - square * (1 / 720)))  # 1 − cosine
-            found["sine"].append(s + (c * sin - s * less))
-            found["cosine"].append(c - (s * sin + c * less))
-        return found
-
-    def _pairs(self, sine: Any, cosine: Any) -> list[Any]:
-        links = self.step.dynamics.links
-        return [None if x.slides else (s, c) for x, s, c in zip(links, sine, cosine, strict=True)]
-
-    def _servo(
-        self,
-        q: Any,
-        qd: Any,
-        start: Any,
-        command: Any,
-        acceleration: Any,
-        now: Any,
-        sine: Any,
-        cosine: Any,
-        **load: Any,
-    ) -> dict[str, Any]:
-        joints = _joints(self.n, acceleration=acceleration)
-        aim = [j.ramp(v, c, now[0]) for j, v, c in zip(joints, start, command, strict=True)]
-        numbers = _load_of(**load)
-        torque = self.step.servo(q, qd, aim, numbers, self._pairs(sine, cosine))
-        return {"aim": aim, "torque": torque, "concern": [self.step.concern(q, torque, numbers)]}
-
-    def _driven(
-        self,
-        q: Any,
-        qd: Any,
-        start: Any,
-        command: Any,
-        acceleration: Any,
-        now: Any,
-        payload: Any,
-        gravity: Any,
-        rate: Any,
-        sine: Any,
-        cosine: Any,
-    ) -> dict[str, Any]:
-        """`_servo` without a look at what might keep the arm from it."""
-        joints = _joints(self.n, acceleration=acceleration)
-        aim = [j.ramp(v, c, now[0]) for j, v, c in zip(joints, start, command, strict=True)]
-        wanted = [(a - v) * rate[0] for a, v in zip(aim, qd, strict=True)]
-        turns = self._pairs(sine, cosine)
-        torque = self.step.dynamics.torque_of(q, qd, wanted, payload[0], gravity[0], turns)
-        return {"aim": aim, "torque": torque}
-
-    def _yielding(self, q: Any, aim: Any, torque: Any, sine: Any, cosine: Any, **load: Any) -> dict[str, Any]:
-        numbers, step = _load_of(**load), self.step
-        weak = step.weak(torque, numbers)
-        mass, impulse, velocity, beyond = step.yielding(q, aim, torque, numbers, self._pairs(sine, cosine))
-        return {
-            "mass": [x for row in mass for x in row],
-            "impulse": impulse,
-            "velocity_now": velocity,
-            "beyond": [_number(beyond)],
-            "weak": [_number(weak)],
-            "trouble": [_number(weak | step.kept(q, aim, numbers))],
-        }
-
-    def _stopped(
-        self, q: Any, aim: Any, mass: Any, impulse: Any, velocity_now: Any, beyond: Any, **load: Any
-    ) -> dict[str, Any]:
-        rows = [mass[i : i + self.n] for i in range(0, self.n**2, self.n)]
-        velocity = self.step.stopped(q, aim, rows, impulse, velocity_now, _load_of(**load))
-        found = zip(velocity, velocity_now, strict=True)
-        return {"velocity_now": [torch.where(beyond[0] > 0.5, v, w) for v, w in found]}
-
-    def _finish(
-        self, q: Any, qd: Any, start: Any, violated: Any, sine: Any, cosine: Any, **limits: Any
-    ) -> dict[str, Any]:
-        tool, velocity = self.kinematics.tool_motion_of(q, qd, self._pairs(sine, cosine))
-        excess = [j.excess(*m) for j, *m in zip(_joints(self.n, **limits), q, qd, start, strict=True)]
-        worst = excess[0]
-        for x in excess[1:]:
-            worst = torch.maximum(worst, x)
-        return {
-            "tool": tool,
-            "tool_velocity": velocity,
-            "violated": [violated[0] + _number(worst > TOLERANCE)],
-        }
-
-    @staticmethod
-    def _fall(ball: Any, speed: Any, target: Any, gravity: Any, h: Any, physics: Any) -> dict[str, Any]:
-        k = FlightStep(gravity[0], 0.0, h[0]).fall(ball, speed, target[2])
-        return {"k": [torch.minimum(k, physics[0])], "down": [_number(k <= physics[0])]}
-
-    @staticmethod
-    def _touched_at(
-        ball: Any,
-        speed: Any,
-        target: Any,
-        gravity: Any,
-        h: Any,
-        k: Any,
-        at: Any,
-        down: Any,
-        rim: Any,
-        radius: Any,
-    ) -> dict[str, Any]:
-        place, _ = FlightStep(gravity[0], 0.0, h[0]).after(ball, speed, at[0])
-        touched = (at[0] <= k[0]) & touches(place, target, rim[0], radius[0])
-        return {"k": [torch.where(touched, at[0], k[0])], "down": [torch.where(touched, 1.0, down[0])]}
-
-    @staticmethod
-    def _after(ball: Any, speed: Any, k: Any, gravity: Any, h: Any) -> dict[str, Any]:
-        moved, moved_speed = FlightStep(gravity[0], 0.0, h[0]).after(ball, speed, k[0])
-        return {"moved": moved, "moved_speed": moved_speed}
-
-    @staticmethod
-    def _through_air(
-        moved: Any, moved_speed: Any, down: Any, target: Any, gravity: Any, drag: Any, h: Any
-    ) -> dict[str, Any]:
-        step = FlightStep(gravity[0], drag[0], h[0])
-        place, speed, landed = step.through_air(moved, moved_speed, down[0] > 0.5, target[2])
-        return {"moved": place, "moved_speed": speed, "down": [_number(landed)]}
-
-    @staticmethod
-    def _touched(moved: Any, target: Any, rim: Any, radius: Any, down: Any) -> dict[str, Any]:
-        touched = touches(moved, target, rim[0], radius[0])
-        return {"down": [torch.where(touched, 1.0, down[0])]}
-
-    @staticmethod
-    def _miss(
-        in_air: bool, ball: Any, speed: Any, target: Any, h: Any, seen_gravity: Any, seen_drag: Any
-    ) -> dict[str, Any]:
-        step = FlightStep(seen_gravity[0], seen_drag[0], h[0])
-        _, place = step.foreseen(ball, speed, target[2], in_air)
-        return {"miss": [(p - x).clamp(-MISS, MISS) for p, x in zip(place[:2], target[:2], strict=True)]}
-
-    @staticmethod
-    def _seen(
-        q: Any,
-        qd: Any,
-        target: Any,
-        ball: Any,
-        speed: Any,
-        miss: Any,
-        held: Any,
-        landed: Any,
-        t: Any,
-        mean: Any,
-        sharpness: Any,
-        share: Any,
-    ) -> dict[str, Any]:
-        speeds = [v * x for v, x in zip(qd, share, strict=True)]
-        raw = [*q, *speeds, *target, *ball, *speed, *miss[:2], *held, *landed, *t]
-        scaled = zip(raw, mean, sharpness, strict=True)
-        return {"seen_now": [((x - m) * s).clamp(-6.0, 6.0) for x, m, s in scaled]}
-
-
-def _joints(n: int, period: Any = None, **limits: Sequence[Any]) -> list[JointLimits]:
-    """The rules of each joint, of the limits that are needed."""
-    names = ("full", "velocity", "acceleration", "lower", "upper")
-
-    def given(j: int) -> dict[str, Any]:
-        return {name: limits[name][j] if name in limits else None for name in names}
-
-    return [JointLimits(**given(j), period=period[0] if period else None) for j in range(n)]
-
-
-def _load_of(
-    effort: Any, locked: Any, least: Any, most: Any, payload: Any, gravity: Any, h: Any, rate: Any
-) -> Load:
-    return Load(effort, locked, least, most, payload[0], gravity[0], h[0], rate[0], 0.0)
-
-
-def _number(condition: Any) -> Any:
-    return torch.where(condition, 1.0, 0.0)

@@ -14,7 +14,8 @@ from irl_ros.robots.dynamics import Dynamics
 from irl_ros.sim import BatchWorld, State, World, compiled_throws, compiler, load_world
 from irl_ros.sim.recorded import record
 from irl_ros.sim.reference import Reference
-from irl_ros.sim.throw_kernel import NUMBERS, POINTERS, ThrowKernel
+from irl_ros.sim.throw_kernel import ThrowKernel
+from irl_ros.sim.throw_layout import NUMBERS, POINTERS
 
 WEAK = {"arm": {"effort_scale": 0.3, "payload": 1.0}}
 WEAK_IIWA = {"robot": "iiwa", "physics_steps": 3, "arm": {"effort_scale": 0.1}}
