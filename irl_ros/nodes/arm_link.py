@@ -189,13 +189,11 @@ class ArmLink:
 
         Executors that wait take one message of a topic, then look at everything else: on a busy machine a
         call could overtake the state it was made for, and a state that is no longer so would be answered.
-        That of events keeps the order, and does not bear that a message it knows of is gone.
         """
-        ordered = self._node.value("executor") == "events"
-        for ball, _ in () if ordered else waiting(self._balls):
+        for ball, _ in waiting(self._balls):
             self._on_ball(ball)
         sent = None
-        for state, about in ((message, info), *(() if ordered else waiting(self._states))):
+        for state, about in ((message, info), *waiting(self._states)):
             if self._take(state):
                 sent = about["source_timestamp"]
         if sent is not None:
@@ -236,7 +234,7 @@ class ArmLink:
 class _Polled(CallbackGroup):
     """Of a subscription nobody wakes up for, since it is looked at when something else comes.
 
-    To be woken costs more than a control step thinks. An executor of events knows no groups, and wakes.
+    To be woken costs more than a control step thinks.
     """
 
     def can_execute(self, entity: object) -> bool:

@@ -38,7 +38,7 @@ _PARAMETER_FAULTS = (
     InvalidParameterValueException,
     ParameterUninitializedException,
 )
-EXECUTORS = ("single", "multi", "events")
+EXECUTORS = ("single", "multi")
 _HEARTBEAT = 0.1  # s; how soon a signal is noticed while nothing else happens
 
 
@@ -59,9 +59,7 @@ class IrlNode(Node):
         self.exit_code: int | None = None
         self._naps: set[Timer] = set()
         self.parameters = Parameters(self, lambda: self.changed())
-        self.parameter(
-            "executor", "single", "what runs the callbacks; events: experimental", choices=EXECUTORS
-        )
+        self.parameter("executor", "single", "what runs the callbacks", choices=EXECUTORS)
         self.parameter(
             "priority",
             0,
@@ -181,10 +179,6 @@ class IrlNode(Node):
 
 
 def _executor(kind: str) -> Executor:
-    if kind == "events":
-        from rclpy.experimental import EventsExecutor  # not before Kilted
-
-        return EventsExecutor()
     return MultiThreadedExecutor(2) if kind == "multi" else SingleThreadedExecutor()
 
 
