@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,9 +50,15 @@ class EpisodeTape:
 
     def __init__(self) -> None:
         self._messages: list[tuple[int, str, bytes]] = []
+        self._counts: Counter[str] = Counter()
 
     def add(self, time: int, topic: str, cdr: bytes) -> None:
         self._messages.append((time, topic, cdr))
+        self._counts[topic] += 1
+
+    def count(self, topic: str) -> int:
+        """How many messages of one topic there are."""
+        return self._counts[topic]
 
     def of(self, topic: str) -> list[bytes]:
         """The messages of one topic."""

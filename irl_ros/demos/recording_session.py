@@ -67,6 +67,16 @@ class Answer:
     text: str
 
 
+@dataclass(frozen=True)
+class Kept:
+    """An episode that lies in the folder: which, where, what it was worth, and how its recording ended."""
+
+    number: int
+    path: Path
+    outcome: str
+    ended_by: str
+
+
 class State(enum.Enum):
     """What the session is doing."""
 
@@ -84,6 +94,7 @@ class _Episode:
     """ns, on the clock of the tape's bag."""
     outcome: str | None = None
     """Once stopped: 'success' or 'failure'."""
+    ended_by: str = ""
     landed: str = ""
 
 
@@ -107,7 +118,7 @@ class RecordingSession:
         state: what it does.
         number: of the open episode, or of the last one; -1 before the first.
         saved, hits: episodes kept, and those of them that are labelled a success.
-        last: where the last one is.
+        last: the last one kept.
     """
 
     def __init__(
@@ -129,7 +140,7 @@ class RecordingSession:
         self._joint_states: deque[tuple[float, int, bytes]] = deque(maxlen=_JOINT_STATES_KEPT)
         self._order = JointOrder(world.robot)
         self.state, self.number, self.saved, self.hits = State.READY, -1, 0, 0
-        self.last: Path | None = None
+        self.last: Kept | None = None
         self._hit = False
 
     def hear(self, role: str, when: int, cdr: bytes, now: float) -> None:
@@ -185,7 +196,8 @@ class RecordingSession:
         A full disk loses nothing: the episode stays in memory, and `stop` tries again.
 
         Args:
-            ended_by: "operator", "service" or "timeout": how the recording ended, whatever came of the throw.
+            ended_by: "operator", "service", "timeout" or "canceled": how the recording ended, whatever came
+                of the throw.
             outcome: "success" or "failure" as a person judges it; "": as the landing was measured.
         """
         episode = self._episode
@@ -194,22 +206,24 @@ class RecordingSession:
         if episode.outcome is None:
             error = self._landing_error(episode)
             episode.outcome = outcome or ("success" if error <= HIT else "failure")
+            episode.ended_by = ended_by
             episode.landed = f"{100 * error:.1f} cm from the target" if np.isfinite(error) else "did not land"
             facts = {"outcome": episode.outcome, "ended_by": ended_by, "notes": episode.landed}
             self._stop_event = self._event(STOP, facts, announce=False)
         types = dict(self.topics.values())
         try:
-            self.last = self.folder.keep(episode.number, episode.tape, types, self._clock, self.provenance())
+            path = self.folder.keep(episode.number, episode.tape, types, self._clock, self.provenance())
         except InputError as fault:
             self.state = State.UNSAVED
             return Answer(
                 False, f"episode {episode.number} is kept in memory: {fault}, then stop again (or discard)"
             )
         self._close()
+        self.last = Kept(episode.number, path, episode.outcome, episode.ended_by)
         self._announce(self._stop_event)  # who hears it may read the bag
         self._hit = episode.outcome == "success"
         self.saved, self.hits = self.saved + 1, self.hits + self._hit
-        return Answer(True, f"{self.last}: {episode.outcome}, {episode.landed}")
+        return Answer(True, f"{path}: {episode.outcome}, {episode.landed}")
 
     def discard(self) -> Answer:
         """Forget the open episode."""
@@ -237,10 +251,21 @@ class RecordingSession:
 
     def expired(self, now: float) -> bool:
         """The open episode has lasted too long."""
-        if self.state is not State.RECORDING:
-            return False
-        assert self._episode is not None
-        return now - self._episode.opened > self.settings.max_duration
+        return self.state is State.RECORDING and self.elapsed(now) > self.settings.max_duration
+
+    def elapsed(self, now: float) -> float:
+        """Age of the open episode, s; 0 where there is none."""
+        return now - self._episode.opened if self._episode is not None else 0.0
+
+    @property
+    def samples(self) -> int:
+        """Joint states of the open episode."""
+        return self._episode.tape.count(self.topics["joint_states"][0]) if self._episode is not None else 0
+
+    @property
+    def released(self) -> bool:
+        """The ball of the open episode has left the hand."""
+        return self._episode is not None and self._episode.released is not None
 
     def provenance(self) -> dict[str, str]:
         """For the bag's custom_data: what it takes to know later where an episode comes from."""

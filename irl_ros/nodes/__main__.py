@@ -6,6 +6,9 @@ import importlib
 import signal
 import sys
 
+from irl_ros.errors import InputError
+from irl_ros.nodes.generated import check_generated
+
 NODES = ("sim_arm", "teleop", "operator", "recorder", "learner", "policy", "markers")
 
 
@@ -15,6 +18,11 @@ def main() -> int:
         return 2
     # until the node has its own handlers, Ctrl-C ends it without a traceback out of some import
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        check_generated()
+    except InputError as error:
+        print(f"irl_ros: {error}", file=sys.stderr)
+        return 2
     node = importlib.import_module(f"irl_ros.nodes.{sys.argv.pop(1)}")
     return node.main()
 

@@ -1,4 +1,4 @@
-"""recorder: episodes to rosbag2 folders as they are thrown, at the word of services."""
+"""recorder: episodes to rosbag2 folders as they are thrown, at the word of services or of an action."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ from irl_ros.msg import EpisodeEvent
 from irl_ros.nodes import interface as names
 from irl_ros.nodes.base import run
 from irl_ros.nodes.managed import ManagedNode
+from irl_ros.nodes.record_action import RecordAction
 from irl_ros.settings import build
 from irl_ros.sim import load_world
 
+Tell = Callable[[str, Sequence[str], float], bool]
+"""Takes state ('waiting', 'countdown'), what is waited for and s left; False breaks the beginning off."""
+_STEP = 0.1  # s between two looks at what is missing
 _TICKS_KEPT = 10_000_000_000  # ns of /clock before the newest tick, outside episodes
 _KINDS = {
     "joint_states": (JointState, names.SENSOR_RECORDED),
@@ -70,7 +74,7 @@ class Recorder(ManagedNode):
             settings=settings,
             clock=self._clock_ticks,
         )
-        self._counting = False
+        self._beginning: object | None = None
         self._offer()
 
     def activate(self) -> None:
@@ -79,10 +83,11 @@ class Recorder(ManagedNode):
 
     def deactivate(self) -> None:
         """An open episode is not a demonstration yet."""
-        self._counting = False
+        self._beginning = None
         if self.session.state is not State.READY:
-            self.get_logger().warning(f"episode {self.session.number} was still open and is not kept")
             self.session.discard()
+            lost = Answer(False, f"episode {self.session.number} was still open and is not kept")
+            self._tell(lost, keeps=False)
 
     def cleanup(self) -> None:
         if hasattr(self, "session"):  # else `configure` broke off
@@ -103,6 +108,7 @@ class Recorder(ManagedNode):
         self.create_service(Trigger, "~/discard_episode", self._answering(self._discard))
         self.create_service(Trigger, "~/withdraw_episode", self._answering(self.session.withdraw))
         self.create_service(SetBool, "~/judge_episode", self._on_judge)
+        self._action = RecordAction(self)
 
     def _taker(self, role: str) -> Callable[[bytes, dict[str, int]], None]:
         def take(cdr: bytes, info: dict[str, int]) -> None:
@@ -119,30 +125,73 @@ class Recorder(ManagedNode):
             self._clock_ticks.forget(now - _TICKS_KEPT)
 
     async def _on_start(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        if not self.active:
-            return _filled(response, Answer(False, f"the recorder is {self.state_label}"))
-        missing = self.session.missing(self.seconds(), self._offered())
-        countdown = self.value("countdown")
-        if countdown and not missing and self.session.state is State.READY:
-            self._counting = True
-            for left in range(math.ceil(countdown), 0, -1):
-                self.get_logger().info(f"episode {self.session.folder.next_number} in {left} …")
-                await self.sleep(min(1.0, countdown - left + 1))
-                if not self._counting:
-                    return _filled(response, Answer(False, "the countdown was broken off"))
-            self._counting = False
-        answer = self.session.start(self.seconds(), self._offered())
+        return _filled(response, await self.begin())
+
+    async def begin(self, patience: float = 0.0, tell: Tell = lambda *_: True) -> Answer:
+        """Wait for what is missing, count down and start an episode.
+
+        Args:
+            patience: longest wait for topics, s (wall).
+            tell: called while it waits and counts.
+        """
+        refusal = "an episode is about to begin already" if self._beginning else ""
+        refusal = refusal if self.active else f"the recorder is {self.state_label}"
+        if refusal:
+            return Answer(False, refusal)
+        token = self._beginning = object()
+        try:
+            going = await self._wait(token, patience, tell) and await self._count_down(token, tell)
+        finally:
+            if self._beginning is token:
+                self._beginning = None
+        broken_off = Answer(False, "broken off before it began")
+        answer = self.session.start(self.seconds(), self._offered()) if going else broken_off
         self.get_logger().info(f"recording {answer.text}" if answer.done else answer.text)
-        return _filled(response, answer)
+        return answer
+
+    async def _wait(self, token: object, patience: float, tell: Tell) -> bool:
+        """Until no topic is missing or patience ends; whether to go on."""
+        end = self.seconds() + patience
+        while self.session.state is State.READY and (missing := self._missing()):
+            left = end - self.seconds()
+            if left <= 0.0:
+                break  # the session refuses, and says what is missing
+            if not tell("waiting", missing, left):
+                return False
+            await self.sleep(min(_STEP, left))
+            if self._beginning is not token:
+                return False
+        return True
+
+    async def _count_down(self, token: object, tell: Tell) -> bool:
+        """Seconds as a person counts them, unless the episode will be refused anyhow; whether to go on."""
+        countdown = self.value("countdown")
+        if not countdown or self.session.state is not State.READY or self._missing():
+            return True
+        for left in range(math.ceil(countdown), 0, -1):
+            self.get_logger().info(f"episode {self.session.folder.next_number} in {left} …")
+            if not tell("countdown", (), float(min(left, countdown))):
+                return False
+            await self.sleep(min(1.0, countdown - left + 1))
+            if self._beginning is not token:
+                return False
+        return tell("countdown", (), 0.0)
+
+    def _missing(self) -> list[str]:
+        return self.session.missing(self.seconds(), self._offered())
 
     def _offered(self) -> set[str]:
         return {role for role in COMMANDED if self.count_publishers(self.session.topics[role][0])}
 
     def _discard(self) -> Answer:
-        if self._counting:
-            self._counting = False
+        if self._beginning:
+            self._beginning = None
             return Answer(True, "countdown broken off")
         return self.session.discard()
+
+    def end(self, ended_by: str) -> None:
+        """Stop the open episode and keep it; the action is told as everybody is."""
+        self._tell(self.session.stop(ended_by), keeps=True)
 
     def _answering(self, order: Callable[[], Answer], keeps: bool = False):
         def answer(_: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -156,26 +205,30 @@ class Recorder(ManagedNode):
         return _filled(response, self._tell(self.session.stop("operator", outcome), keeps=True))
 
     def _tell(self, answer: Answer, keeps: bool) -> Answer:
-        if not answer.done:
+        """Print what an order has done, and tell the action."""
+        kept = self.session.last if keeps and answer.done else None
+        audit = episode_report(kept.path, self.world) if kept and self.value("audit") else []
+        if answer.done:
+            self.get_logger().info("\n".join([answer.text, *audit]))
+        else:
             self.get_logger().error(answer.text)
-            return answer
-        lines = [answer.text]
-        if keeps and self.value("audit"):
-            assert self.session.last is not None
-            lines += episode_report(self.session.last, self.world)
-        self.get_logger().info("\n".join(lines))
+        self._action.on_end(answer, kept, audit)
         return answer
 
     def _on_watch(self) -> None:
         if self.session.expired(self.seconds()):
-            self._tell(self.session.stop("timeout"), keeps=True)
+            self.end("timeout")
 
     def status(self) -> tuple[bool, str, Mapping[str, Any]]:
         session = self.session
         line = session.state.value
         if session.state is not State.READY:
             line = f"episode {session.number}: {line}"
-        figures = {"saved": session.saved, "hits": session.hits, "last_bag": session.last}
+        figures = {
+            "saved": session.saved,
+            "hits": session.hits,
+            "last_bag": session.last.path if session.last else "",
+        }
         return session.state is not State.UNSAVED, line, figures
 
 

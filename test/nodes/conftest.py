@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from nav_msgs.msg import Odometry
+from rclpy.action import ActionClient
+from rclpy.action.client import ClientGoalHandle
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 
@@ -53,6 +57,46 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clone(policy, task.trajectories(throws), BCSettings(steps=400, batch=128))
     policy.save(run)
     return run
+
+
+class Goals:
+    """Sends goals to an action of a node, and keeps the feedback of the newest."""
+
+    def __init__(self, session: Session, kind: Any, action: str) -> None:
+        self.session, self.feedback = session, []
+        self._kind, self._client = kind, ActionClient(session.node, kind, action)
+
+    def send(self, **goal: Any) -> ClientGoalHandle:
+        """A goal; its handle, accepted or not."""
+        self.session.until(self._client.server_is_ready, LIMIT, "no action server")
+        self.feedback = told = []
+        answer = self._client.send_goal_async(
+            self._kind.Goal(**goal), feedback_callback=lambda m: told.append(m.feedback)
+        )
+        self.session.until(answer.done, LIMIT, "the goal was not answered")
+        return answer.result()
+
+    def outcome(self, handle: ClientGoalHandle) -> tuple[int, Any]:
+        """Status and result of a goal, when it has ended."""
+        answer = handle.get_result_async()
+        self.session.until(answer.done, LIMIT, "the goal does not end")
+        return answer.result().status, answer.result().result
+
+    def cancel(self, handle: ClientGoalHandle) -> tuple[int, Any]:
+        """Status and result of a goal that is canceled now."""
+        self.session.until(handle.cancel_goal_async().done, LIMIT, "cancel was not answered")
+        return self.outcome(handle)
+
+    def wait_for(self, condition: Callable[[Any], bool], what: str) -> Any:
+        """The newest feedback that fulfils a condition, as soon as there is one."""
+        self.session.until(lambda: any(map(condition, self.feedback)), LIMIT, what)
+        return next(f for f in reversed(self.feedback) if condition(f))
+
+
+@pytest.fixture(scope="module")
+def goals_of(session: Session) -> Callable[[Any, str], Goals]:
+    """goals_of(type, action): who sends goals to it."""
+    return partial(Goals, session)
 
 
 class Puppeteer:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from action_msgs.msg import GoalStatus
-from rclpy.action import ActionClient
 
 from irl_ros.action import Learn
 from irl_ros.demos.complete_bags import complete_bags
@@ -85,64 +84,32 @@ def test_a_signal_in_mid_learning_leaves_a_run_that_resumes(session, statuses, s
     session.stop(again)
 
 
-class Client:
-    """Sends goals to learner/learn and gathers what comes back."""
-
-    def __init__(self, session: Session) -> None:
-        self.session, self.feedback = session, []
-        self._client = ActionClient(session.node, Learn, "learner/learn")
-
-    def send(self, **goal):
-        """A goal; its handle, accepted or not."""
-        self.session.until(self._client.server_is_ready, LIMIT, "no action server")
-        answer = self._client.send_goal_async(
-            Learn.Goal(**goal), feedback_callback=lambda m: self.feedback.append(m.feedback)
-        )
-        self.session.until(answer.done, LIMIT, "the goal was not answered")
-        return answer.result()
-
-    def outcome(self, handle) -> tuple[int, Learn.Result]:
-        """Status and result of a goal, when it has ended."""
-        answer = handle.get_result_async()
-        self.session.until(answer.done, LIMIT, "the goal does not end")
-        return answer.result().status, answer.result().result
-
-    def wait_for_round(self, number: int) -> None:
-        """Until feedback tells of it."""
-        self.session.until(
-            lambda: any(f.iteration >= number for f in self.feedback), LIMIT, f"no round {number}"
-        )
-
-
 @pytest.fixture
-def client(session: Session) -> Iterator[Client]:
+def goals(session: Session, goals_of: Callable):
     learner = session.start("learner", simulated_time=False)
-    yield Client(session)
+    yield goals_of(Learn, "learner/learn")
     session.stop(learner)
 
 
-def test_goals_cancel_preempt_and_finish(client, sample, tmp_path):
-    assert not client.send(out=str(tmp_path / "none")).accepted, "no recordings are named"
+def test_goals_cancel_preempt_and_finish(goals, sample, tmp_path):
+    assert not goals.send(out=str(tmp_path / "none")).accepted, "no recordings are named"
     first, second = tmp_path / "first", tmp_path / "second"
     goal = {"paths": [str(sample)], "overrides": QUICK}
-    canceled = client.send(out=str(first), **goal)
-    client.wait_for_round(2)
-    seen = client.feedback[-1]
+    canceled = goals.send(out=str(first), **goal)
+    seen = goals.wait_for(lambda f: f.iteration >= 2, "no second round")
     assert seen.stage == "learning" and seen.rate > 0 and seen.iterations > 2 and 0 <= seen.hit_rate <= 1
-    client.session.until(canceled.cancel_goal_async().done, LIMIT, "cancel was not answered")
-    status, result = client.outcome(canceled)
+    status, result = goals.cancel(canceled)
     assert status == GoalStatus.STATUS_CANCELED and not result.success
     assert result.run == str(first) and result.message == "canceled; resume goes on"
     assert not RunDirectory(first).finished
 
-    client.feedback.clear()
-    resumed = client.send(out=str(first), resume=True)  # it knows what it was learning from
-    client.wait_for_round(1)
-    assert min(f.iteration for f in client.feedback if f.stage == "learning") > seen.iteration
-    quick = client.send(out=str(second), algo="bc", **goal)
-    status, result = client.outcome(resumed)
+    resumed = goals.send(out=str(first), resume=True)  # it knows what it was learning from
+    goals.wait_for(lambda f: f.iteration >= 1, "no round")
+    assert min(f.iteration for f in goals.feedback if f.stage == "learning") > seen.iteration
+    quick = goals.send(out=str(second), algo="bc", **goal)
+    status, result = goals.outcome(resumed)
     assert status == GoalStatus.STATUS_ABORTED and result.message.startswith("preempted by a new goal")
-    status, result = client.outcome(quick)
+    status, result = goals.outcome(quick)
     assert status == GoalStatus.STATUS_SUCCEEDED and result.success and result.message == ""
     load_policy(second)
 

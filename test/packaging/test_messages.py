@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
+
+from irl_ros.errors import InputError
+from irl_ros.nodes.generated import check_generated
+from irl_ros.resources import SOURCE_ROOT
+
+
+def test_what_was_generated_is_of_these_definitions_and_older_is_refused(tmp_path: Path) -> None:
+    check_generated()
+    installed = tmp_path / "share" / "irl_ros"
+    for kind in ("msg", "action"):
+        shutil.copytree(SOURCE_ROOT / kind, installed / kind)
+    throw = installed / "action" / "Throw.action"
+    throw.write_text("# other words, the same fields\n" + throw.read_text())
+    check_generated(prefixes=[tmp_path / "lib", tmp_path])
+    throw.write_text(throw.read_text().replace("float32 error", "float64 error"))
+    with pytest.raises(InputError, match=r"Throw\.action: is newer .* make \.venv/ready"):
+        check_generated(prefixes=[tmp_path])
+    throw.unlink()
+    with pytest.raises(InputError, match=r"Throw\.action"):
+        check_generated(prefixes=[tmp_path])
 
 
 def test_messages_travel_between_two_processes(ros_domain: int, exchange_messages: Callable) -> None:
