@@ -28,6 +28,7 @@ from std_srvs.srv import Trigger
 
 from irl_ros.irl.learn import learn
 from irl_ros.nodes import interface as names
+from irl_ros.nodes.arm_link import Polled, waiting
 from irl_ros.nodes.priority import take_priority
 from irl_ros.nodes.session import LIMIT, Session
 
@@ -36,27 +37,26 @@ SECONDS_A_THROW = 1.2
 
 
 class Stopwatch:
-    """Source times of states and commands while throws are under way, ns."""
+    """Source times of states and commands, looked at after a throw: woken by each it would slow the nodes."""
 
     def __init__(self, session: Session) -> None:
-        self.states: list[int] = []
-        self.commands: list[int] = []
         self._subscriptions = [
             session.node.create_subscription(
-                kind, topic, lambda _, info, into=into: into.append(info["source_timestamp"]), qos, raw=True
+                kind, topic, lambda _: None, qos, raw=True, callback_group=Polled()
             )
-            for kind, topic, into, qos in (
-                (JointState, names.JOINT_STATES, self.states, names.SENSOR_RECORDED),
-                (Float64MultiArray, names.ARM_COMMANDS, self.commands, names.COMMAND_RECORDED),
+            for kind, topic, qos in (
+                (JointState, names.JOINT_STATES, names.SENSOR_RECORDED),
+                (Float64MultiArray, names.ARM_COMMANDS, names.COMMAND_RECORDED),
             )
         ]
         self._node = session.node
 
     def result(self) -> tuple[np.ndarray, int]:
         """Latencies, ms, and missed periods of the throw since the last call; forgets it."""
-        states, commands = np.sort(self.states), np.sort(self.commands)
-        self.states.clear()
-        self.commands.clear()
+        states, commands = (
+            np.sort([about["source_timestamp"] for _, about in waiting(subscription)])
+            for subscription in self._subscriptions
+        )
         commands = commands[1:]  # the first is sent when the throw is asked for
         answered = np.searchsorted(states, commands) - 1
         commands, answered = commands[answered >= 0], answered[answered >= 0]

@@ -129,19 +129,28 @@ def observe_landing(
     first = int(np.searchsorted(times, released - 1e-9))
     if first >= len(times):
         return None
-    z, vz = position[first:, 2], velocity[first:, 2]
-    on_plane = z <= height + _PLANE_TOLERANCE
-    near = z < height + 2 * ends(world.settings.ball.radius)[1] + 0.02
-    bounced = np.zeros_like(on_plane)
-    fell = np.diff(z) / np.diff(times[first:])  # velocities that are differences see the bounce late
-    bounced[1:] = (vz[:-1] < _FALLING) & (np.maximum(vz[1:], fell) > _BOUNCE * vz[:-1]) & near[1:]
-    contact = on_plane | bounced
+    contact = touches_down(world, times[first:], position[first:, 2], velocity[first:, 2], height)
     observed = bool(contact.any())
-    last = max(first + (int(contact.argmax()) if observed else len(z)) - 1, 0)
+    last = max(first + (int(contact.argmax()) if observed else len(contact)) - 1, 0)
     start = float(times[last])
     if last < first and start < released - world.dt:  # the tracker woke up when it was down already
         last, start = first, float(times[first])
     return landing_after(world, start, position[last], velocity[last], height, observed)
+
+
+def touches_down(world: World, times: np.ndarray, z: np.ndarray, vz: np.ndarray, height: float) -> np.ndarray:
+    """Which samples of a free ball, [K], are on the plane at `height` m or have bounced since the one before.
+
+    Args:
+        times: s, ascending.
+        z, vz: m and m/s.
+    """
+    on_plane = z <= height + _PLANE_TOLERANCE
+    near = z < height + 2 * ends(world.settings.ball.radius)[1] + 0.02
+    bounced = np.zeros_like(on_plane)
+    fell = np.diff(z) / np.diff(times)  # velocities that are differences see the bounce late
+    bounced[1:] = (vz[:-1] < _FALLING) & (np.maximum(vz[1:], fell) > _BOUNCE * vz[:-1]) & near[1:]
+    return on_plane | bounced
 
 
 def landed_inside(world: World, landing: np.ndarray, target: np.ndarray) -> bool:

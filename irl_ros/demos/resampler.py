@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from irl_ros.demos.ball_flight import Landing, landing_after, observe_landing
+from irl_ros.demos.ball_flight import Landing, landing_after, observe_landing, touches_down
 from irl_ros.demos.interpolation import BALL_SPAN_S, Track, hermite
 from irl_ros.robots import Kinematics, Robot
 from irl_ros.sim.state import State
@@ -19,7 +19,6 @@ _EPS = 1e-6  # s; stamps that differ by rounding are the same
 _LOOK_BACK = 0.2  # s before the time asked for, enough for interpolation and differences
 _FEW = 6  # samples kept in any case
 _SET_BACK = 0.1  # s; a stamp older than that is no late message: the clock was set back
-_HIGH = 0.1  # m over the target; a ball that was always higher when it was seen has not touched anything yet
 
 
 class JointOrder:
@@ -182,7 +181,7 @@ class LiveState:
         """A throw begins at `time` with the ball in the hand: phase 0, not released, not landed."""
         self._begun, self._released = time, np.inf
         self._landing: Landing | None = None
-        self._lowest = np.inf  # of the ball since its release, m
+        self._aloft = -np.inf  # time of the ball sample up to which none shows a landing, s
 
     def release(self, time: float) -> None:
         """The ball leaves the hand at `time`; only the first one of a throw counts."""
@@ -191,6 +190,7 @@ class LiveState:
     def target(self, position: Sequence[float]) -> None:
         """Target in the world frame, m, [3]."""
         self._target = np.asarray(position, dtype=float)
+        self._aloft = -np.inf
 
     def joint_state(
         self, time: float, names: Sequence[str], positions: Sequence[float], velocities: Sequence[float] = ()
@@ -207,8 +207,6 @@ class LiveState:
         """
         v = np.full(3, np.nan) if velocity is None else np.asarray(velocity, dtype=float)
         self._twist_seen |= bool(v.any()) and velocity is not None
-        if time > self._released:
-            self._lowest = min(self._lowest, float(position[2]))
         self._append(self._ball, time, np.asarray(position, dtype=float), v)
 
     def staleness(self, time: float) -> Staleness:
@@ -234,7 +232,7 @@ class LiveState:
 
     def _just_measured(self, time: float, target: np.ndarray) -> dict[str, np.ndarray] | None:
         """What `_sampled` gives where joints and ball were measured at this very time: there is nothing to
-        interpolate and, high in the air or long down, no landing to find. None where that is not so.
+        interpolate and, in the air or long down, no landing to find. None where that is not so.
 
         It is the case at almost every step of a control loop, and takes a tenth of the time.
         """
@@ -253,11 +251,23 @@ class LiveState:
         if seen != time or np.isnan(velocity).any():
             return None
         held = time <= self._released + _EPS
-        if not held and self._lowest < target[2] + _HIGH:
+        if not held and not self._is_aloft(target[2]):
             return None
         flags = {"held": np.array([held]), "landed": np.array([False])}
         ball = {"ball_position": position[None], "ball_velocity": velocity[None]}
         return {**joints, **ball, **flags}
+
+    def _is_aloft(self, height: float) -> bool:
+        """No ball sample since the release shows a landing; looks at each once."""
+        since, rows = max(self._aloft, self._released - 1e-9), []
+        for row in reversed(self._ball):
+            if row[0] < since:
+                break
+            rows.append((row[0], row[1][2], row[2][2]))
+        if not rows or touches_down(self.world, *np.array(rows[::-1]).T, height).any():
+            return False
+        self._aloft = rows[0][0]
+        return True
 
     def _sampled(self, time: float, target: np.ndarray) -> dict[str, np.ndarray]:
         since = min(time, self._released) - _LOOK_BACK

@@ -64,6 +64,7 @@ class ArmLink:
         self._node, self.world, self._on_state, self._on_silence = node, world, on_state, on_silence
         self._order, self._watching = JointOrder(world.robot), False
         self.live, self.filter = LiveState(world), SafetyFilter(world, settings)
+        self._oldest = self.filter.settings.max_age
         self.time: float | None = None
         self.period = world.dt
         self.stamp = Time()
@@ -80,10 +81,11 @@ class ArmLink:
         node.create_subscription(Bool, names.DEADMAN, self._on_deadman, names.COMMAND)
         node.create_subscription(PointStamped, names.TARGET, self._on_target, names.LATCHED)
         self._balls = node.create_subscription(
-            Odometry, names.BALL, self._on_ball, names.SENSOR, callback_group=_Polled()
+            Odometry, names.BALL, self._on_ball, names.SENSOR, callback_group=Polled()
         )
         self._states = node.create_subscription(JointState, names.JOINT_STATES, self._on_joints, names.SENSOR)
-        node.create_wall_timer(world.dt, self._watch)
+        self._watch = node.create_wall_timer(self._oldest, self._on_watch)
+        self._watch.cancel()
 
     @property
     def connected(self) -> bool:
@@ -111,8 +113,7 @@ class ArmLink:
     @property
     def stale(self) -> bool:
         """No joint state came for too long."""
-        oldest = self.filter.settings.max_age
-        return self.reading is None or self._node.seconds() - self.reading.received > oldest
+        return self.reading is None or self._node.seconds() - self.reading.received > self._oldest
 
     def begin(self, time: float | None = None) -> None:
         """A throw begins: ball in hand, gripper told to close, phase 0; silence is watched.
@@ -131,10 +132,12 @@ class ArmLink:
     def watch(self) -> None:
         """From now on silence is told."""
         self._watching = True
+        self._expect(self._oldest)
 
     def end(self) -> None:
         """The throw is over; no more commands follow."""
         self._watching = False
+        self._watch.cancel()
 
     def act(self, action: object) -> Decision:
         """Send as much of an action [n + 1] in [-1, 1] as safety allows."""
@@ -173,8 +176,15 @@ class ArmLink:
         seconds, nanoseconds = divmod((self._origin or 0) + round(time * 1e9), 1_000_000_000)
         return Time(sec=seconds, nanosec=nanoseconds)
 
-    def _watch(self) -> None:
-        if self._watching and self.stale:
+    def _expect(self, seconds: float) -> None:
+        """Wake up if no state comes for so long: with states coming, a throw has no timer to serve."""
+        if self._watch.timer_period_ns != (period := round(seconds * 1e9)):
+            self._watch.timer_period_ns = period
+        self._watch.reset()
+
+    def _on_watch(self) -> None:
+        self._expect(self.world.dt)
+        if self.stale:
             self._on_silence()
 
     def _on_emergency(self, message: Bool) -> None:
@@ -198,6 +208,8 @@ class ArmLink:
                 sent = about["source_timestamp"]
         if sent is not None:
             self._on_state(sent)
+            if self._watching:
+                self._expect(self._oldest)
 
     def _take(self, message: JointState) -> bool:
         """Keep a joint state; whether it is a new one of this robot."""
@@ -231,7 +243,7 @@ class ArmLink:
         return (nanoseconds - self._origin) * 1e-9
 
 
-class _Polled(CallbackGroup):
+class Polled(CallbackGroup):
     """Of a subscription nobody wakes up for, since it is looked at when something else comes.
 
     To be woken costs more than a control step thinks.

@@ -31,6 +31,7 @@ from irl_ros.nodes.interface import DIAGNOSTICS
 from irl_ros.nodes.lifeline import follow_parent
 from irl_ros.nodes.parameters import Parameters, Rule
 from irl_ros.nodes.priority import take_priority
+from irl_ros.nodes.signals import woken_by_signals
 
 _PARAMETER_FAULTS = (
     InvalidParameterException,
@@ -39,7 +40,6 @@ _PARAMETER_FAULTS = (
     ParameterUninitializedException,
 )
 EXECUTORS = ("single", "multi")
-_HEARTBEAT = 0.1  # s; how soon a signal is noticed while nothing else happens
 
 
 class IrlNode(Node):
@@ -157,6 +157,8 @@ class IrlNode(Node):
     def finish(self, code: int) -> None:
         """End the process soon, with this exit code."""
         self.exit_code = code
+        if self.executor is not None:
+            self.executor.wake()  # it may be waiting in another thread
 
     def close(self) -> None:
         """Last words while publishers still work. Called once at the end, also after a signal."""
@@ -196,7 +198,6 @@ def run(build: Callable[[], IrlNode], arguments: Sequence[str] | None = None) ->
     node = None
     try:
         node = build()
-        node.create_wall_timer(_HEARTBEAT, lambda: None)
         executor = _executor(node.value("executor"))
         executor.add_node(node)
         node.come_up()
@@ -205,10 +206,11 @@ def run(build: Callable[[], IrlNode], arguments: Sequence[str] | None = None) ->
         # what is loaded by now stays: a collection that walks through all of it would halt a control loop
         gc.collect()
         gc.freeze()
-        while not signals and node.exit_code is None:
-            # an answer may be due on a service that a transition has taken down meanwhile
-            with contextlib.suppress(InvalidHandle):
-                executor.spin_once()
+        with woken_by_signals(executor):
+            while not signals and node.exit_code is None:
+                # an answer may be due on a service that a transition has taken down meanwhile
+                with contextlib.suppress(InvalidHandle):
+                    executor.spin_once()
         return node.exit_code or 0
     except InputError as error:
         return _complain(str(error))

@@ -38,6 +38,8 @@ from irl_ros.safety import Decision, JointReading, SafetySettings, StopReason
 from irl_ros.sim import load_world
 from irl_ros.sim.state import State
 
+_RECENT = 10_000
+"""Commands whose latency /diagnostics tells of: the newest."""
 READY = "ready"
 """On /diagnostics: the next ~/throw will throw."""
 
@@ -88,7 +90,8 @@ class PolicyNode(ManagedNode):
         self._enabled, self.throws = self.value("enabled"), 0
         self._throw: Throw | None = None
         self._trial: GripperTrial | None = None
-        self._latency_ms: deque[float] = deque(maxlen=100_000)
+        self._latency_ms: deque[float] = deque(maxlen=_RECENT)
+        self._latency: dict[str, float] = {}
         self._warm_up()
 
     def _warm_up(self) -> None:
@@ -229,7 +232,14 @@ class PolicyNode(ManagedNode):
         self._throw = None
         self.link.end()
         self.throws += 1
+        self._note_latency()
         return throw
+
+    def _note_latency(self) -> None:
+        """Work out the figures for /diagnostics now: during a throw they would delay a command."""
+        if self._latency_ms:
+            p50, p99 = np.percentile(self._latency_ms, (50, 99))
+            self._latency = {"latency_ms_p50": round(p50, 3), "latency_ms_p99": round(p99, 3)}
 
     @property
     def throwing(self) -> Throw | None:
@@ -269,9 +279,7 @@ class PolicyNode(ManagedNode):
             "policy_sha256": self.policy.sha256,
             "controller": self._controller,
         }
-        if self._latency_ms:
-            p50, p99 = np.percentile(self._latency_ms, (50, 99))
-            figures |= {"latency_ms_p50": round(p50, 3), "latency_ms_p99": round(p99, 3)}
+        figures |= self._latency
         if not self.active:
             return True, "not active", figures
         line = "throwing" if self._throw else self.refusal() or READY
