@@ -232,7 +232,7 @@ class LiveState:
 
     def _just_measured(self, time: float, target: np.ndarray) -> dict[str, np.ndarray] | None:
         """What `_sampled` gives where joints and ball were measured at this very time: there is nothing to
-        interpolate and, in the air or long down, no landing to find. None where that is not so.
+        interpolate, and of the ball's flight only the end matters. None where that is not so.
 
         It is the case at almost every step of a control loop, and takes a tenth of the time.
         """
@@ -240,34 +240,41 @@ class LiveState:
         if at != time or np.isnan(qd).any():
             return None
         joints = {"q": q[None], "qd": qd[None]}
-        if self._landing is not None:
-            if time < self._landing.time or time <= self._landing.path_start + _EPS:
+        if self._landing is None:
+            if not self._ball or not self._twist_seen:
                 return None
-            ball = {"ball_position": self._landing.path.landing[None], "ball_velocity": np.zeros((1, 3))}
-            return {**joints, **ball, "held": np.array([False]), "landed": np.array([True])}
-        if not self._ball or not self._twist_seen:
+            seen, position, velocity = self._ball[-1]
+            if seen != time or np.isnan(velocity).any():
+                return None
+            held = time <= self._released + _EPS
+            if held or self._is_aloft(target[2]):
+                ball = {"ball_position": position[None], "ball_velocity": velocity[None]}
+                return {**joints, **ball, "held": np.array([held]), "landed": np.array([False])}
+        landing = self._landing
+        if landing is None or time < landing.time or time <= landing.path_start + _EPS:
             return None
-        seen, position, velocity = self._ball[-1]
-        if seen != time or np.isnan(velocity).any():
-            return None
-        held = time <= self._released + _EPS
-        if not held and not self._is_aloft(target[2]):
-            return None
-        flags = {"held": np.array([held]), "landed": np.array([False])}
-        ball = {"ball_position": position[None], "ball_velocity": velocity[None]}
-        return {**joints, **ball, **flags}
+        ball = {"ball_position": landing.path.landing[None], "ball_velocity": np.zeros((1, 3))}
+        return {**joints, **ball, "held": np.array([False]), "landed": np.array([True])}
 
     def _is_aloft(self, height: float) -> bool:
-        """No ball sample since the release shows a landing; looks at each once."""
+        """No ball sample since the release shows a landing. Looks at each once, and keeps a landing that they
+        show, where one before it was in the air."""
         since, rows = max(self._aloft, self._released - 1e-9), []
         for row in reversed(self._ball):
             if row[0] < since:
                 break
-            rows.append((row[0], row[1][2], row[2][2]))
-        if not rows or touches_down(self.world, *np.array(rows[::-1]).T, height).any():
+            rows.append(row)
+        if not rows:
             return False
-        self._aloft = rows[0][0]
-        return True
+        times, x, v = (np.array(column) for column in zip(*reversed(rows), strict=True))
+        if not touches_down(self.world, times, x[:, 2], v[:, 2], height).any():
+            self._aloft = times[-1]
+            return True
+        if self._aloft > -np.inf:
+            landing = observe_landing(self.world, times, x, v, times[0], height)
+            if landing is not None and self._is_settled(landing, times[-1]):
+                self._landing = landing
+        return False
 
     def _sampled(self, time: float, target: np.ndarray) -> dict[str, np.ndarray]:
         since = min(time, self._released) - _LOOK_BACK
