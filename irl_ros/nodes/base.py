@@ -158,7 +158,7 @@ class IrlNode(Node):
         """End the process soon, with this exit code."""
         self.exit_code = code
         if self.executor is not None:
-            self.executor.wake()  # it may be waiting in another thread
+            self.executor.create_task(lambda: None)  # it may be waiting in another thread
 
     def close(self) -> None:
         """Last words while publishers still work. Called once at the end, also after a signal."""

@@ -22,7 +22,7 @@ def woken_by_signals(executor: Executor) -> Iterator[None]:
 
     def wake() -> None:
         while noted.recv(64):
-            executor.wake()
+            executor.create_task(lambda: None)  # `wake` alone would only make it wait again
 
     thread = threading.Thread(target=wake, name="signals", daemon=True)
     before = signal.set_wakeup_fd(note.fileno(), warn_on_full_buffer=False)
