@@ -102,7 +102,8 @@ def test_it_waits_for_topics_counts_down_records_and_ends_with_the_service(sessi
     assert result.bag == str(client.demos / "episode_0000") and Path(result.bag).is_dir()
     assert (result.outcome, result.ended_by) == ("failure", "service")
     assert result.message.startswith(f"{result.bag}: failure")
-    assert result.audit[0].split()[0] == "/joint_states" and "7 joints of panda" in result.audit[0]
+    # a busy machine leaves gaps, and a line with one begins with a mark
+    assert "/joint_states" in result.audit[0] and "7 joints of panda" in result.audit[0], result.audit
 
 
 def test_duration_ends_it_and_a_word_about_it_does(client):
