@@ -103,8 +103,11 @@ class Teleop(ManagedNode):
         self._act()
 
     def _wake(self) -> None:
-        """A hand has moved: an arm at rest need not wait for its next state. In lock-step none would come."""
-        if not self._held and self.link.time is not None:
+        """A hand has moved: an arm at rest need not wait for its next state. In lock-step none would come.
+
+        On its way to rest it has a command for each state already, however often the hand speaks.
+        """
+        if not self._held and self.link.filter.at_rest and self.link.time is not None:
             self._due = self.link.time + self.world.dt
             self._act()
             self._woken = wall.time_ns() if self._held else 0

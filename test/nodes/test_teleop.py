@@ -67,6 +67,7 @@ class Pad:
     def __init__(self, session: Session) -> None:
         self.session, node = session, session.node
         self.joints: list[JointState] = []
+        self.commands: list[np.ndarray] = []
         self._script: Callable[[int], tuple[list[float], list[int]]] | None = None
         self._step = 0
         self.joy = node.create_publisher(Joy, names.JOY, names.COMMAND)
@@ -89,7 +90,12 @@ class Pad:
         self.session.until(lambda: self._step >= steps, LIMIT, "the script was not played")
         self._script = None
 
-    def _on_command(self, _: Float64MultiArray) -> None:
+    def chatter(self) -> None:
+        """From now on say with every command that the deadman is let go and the stick is not."""
+        self._script = lambda _: ([0.0, -0.5], [0] * 10)
+
+    def _on_command(self, message: Float64MultiArray) -> None:
+        self.commands.append(np.array(message.data))
         if self._script is not None:
             self._step += 1
             axes, buttons = self._script(self._step)
@@ -153,5 +159,10 @@ def test_letting_go_of_the_deadman_brings_the_arm_to_rest(session, thrown) -> No
     pad = thrown[-1]
     pad.say(DEADMAN, stick=-0.5)
     session.until(lambda: np.abs(pad.joints[-1].velocity).max() > 0.1, LIMIT, "the arm did not move")
+    begun = len(pad.commands)
+    pad.chatter()
     pad.say(stick=-0.5)
     session.until(lambda: np.abs(pad.joints[-1].velocity).max() < 1e-3, LIMIT, "the arm did not stop")
+    speeds = np.array([np.abs(c).max() for c in pad.commands[begun:] if np.any(c)])
+    slowing = speeds[np.flatnonzero(speeds > speeds.max() - 1e-9)[-1] :]
+    assert np.diff(slowing).max() < 0, "a command for each state, not for each word of the pad"
