@@ -157,6 +157,22 @@ class CompiledThrows:
             self._call(pointers, numbers, count, periods)
         return Run(left, **{name: x.transpose(0, 1) for name, x in lent.items()})
 
+    def try_out(self) -> None:
+        """Start it once: what compiles may still ask more of a device than it has.
+
+        Raises:
+            CannotCompile: it cannot be started.
+        """
+        self.begin({name: torch.ones(rows) for name, rows in constant_rows(self._n).items()}, 0)
+        state = self._empty(sum(state_rows(self._n).values()), 1).zero_()
+        try:
+            self.run(state, Clock(1, 0, 1), torch.zeros(1, 1, self._n + 1))
+            if self._device.type == "cuda":
+                torch.cuda.synchronize(self._device)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()
+            raise CannotCompile(f"it cannot be started ({reason[0] if reason else 'no message'})") from None
+
     def _empty(self, *shape: int) -> Tensor:
         return torch.empty(*shape, device=self._device, dtype=self._dtype)
 
@@ -180,9 +196,12 @@ def compiled_throws(robot: Robot, device: torch.device, dtype: torch.dtype) -> C
     """The compiled throws of a robot; compiled now unless they were before.
 
     Raises:
-        CannotCompile: there is no compiler for this device, or it fails.
+        CannotCompile: there is no compiler for this device, it fails, or a GPU cannot run what it made.
     """
-    return CompiledThrows(compiled_function(FUNCTION, robot, device, dtype), robot.n, device, dtype)
+    throws = CompiledThrows(compiled_function(FUNCTION, robot, device, dtype), robot.n, device, dtype)
+    if device.type == "cuda":
+        throws.try_out()
+    return throws
 
 
 def compiled_function(name: str, robot: Robot, device: torch.device, dtype: torch.dtype) -> Function:

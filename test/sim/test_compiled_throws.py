@@ -201,3 +201,17 @@ def test_what_has_no_counterpart_in_c_is_refused() -> None:
 def test_registers_may_be_exchanged() -> None:
     text = record(lambda a, b: {"a": b, "b": a}, {"a": 1, "b": 1})
     assert text.index("= b[0]") < text.index("a[0] =") and text.index("= a[0]") < text.index("a[0] =")
+
+
+def test_what_a_device_cannot_start_is_found_before_it_is_relied_on() -> None:
+    """As a GPU says it: the kernel was built, and asks for more than there is. A CPU runs all it compiles."""
+    robot = load_world().robot
+    compiled_throws.compiled_throws(robot, CPU, torch.float32).try_out()
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("CUDA driver error: too many resources requested for launch\nmore")
+
+    broken = compiled_throws.CompiledThrows(refuse, robot.n, CPU, torch.float32)
+    why = r"cannot be started \(CUDA driver error: too many resources requested for launch\)"
+    with pytest.raises(compiler.CannotCompile, match=why):
+        broken.try_out()
