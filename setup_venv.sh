@@ -24,10 +24,11 @@ done
   stop "$python lacks the venv module (Debian, Ubuntu: apt install python3-venv)"
 command -v "${CXX:-c++}" >/dev/null || stop "needs a C++ compiler (Debian, Ubuntu: apt install g++)"
 
-# pip writes to a log; the screen shows the large downloads, and the end of the log when something fails.
+# pip writes to a log; the screen shows what takes long, and the end of the log when something fails.
 pip_install() {
   .venv/bin/python -m pip install --disable-pip-version-check -c constraints.txt "$@" 2>&1 | tee -a "$log" |
-    sed -un 's/^ *\(Downloading .*MB)\)/      \1/p' || {
+    sed -un -e 's/^ *\(Downloading .*MB)\)/      \1/p' -e 's/^Installing collected packages:.*/      Installing/p' \
+      -e 's/^ *Building editable for irl_ros.*started/      Compiling the messages of irl_ros/p' || {
     tail -n 30 "$log" >&2
     stop "the set-up failed; all pip said is in $log, and make goes on from here"
   }

@@ -24,6 +24,7 @@ import torch
 
 from irl_ros.evaluation.cells import BLOCKED, DONE, FAILED, NO_REWARD, Cell, Result
 from irl_ros.irl.run_directory import read_metrics
+from irl_ros.irl.trainer import clock
 
 PRELOADED = [__name__, "torch._dynamo"]
 """Imported once and not in every process; the second would be with the first optimiser, in seconds."""
@@ -262,10 +263,3 @@ def _headline(cell: Cell, result: Result) -> str:
 def _round(cell: Cell) -> str:
     metrics = read_metrics(cell.run) if cell.run_of is None else []
     return f" round {metrics[-1]['iteration']}/{metrics[-1]['iterations']}" if metrics else ""
-
-
-def clock(seconds: float) -> str:
-    """1:02:03, or 2:03."""
-    minutes, s = divmod(round(seconds), 60)
-    hours, m = divmod(minutes, 60)
-    return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"

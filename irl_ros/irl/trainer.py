@@ -192,20 +192,30 @@ class Progress:
         if now < self.next and line["state"] != "done":
             return
         self.next = now + (0.5 if self.terminal else 10.0)
-        minutes, seconds = divmod(int(line["remaining_s"]), 60)
+        done = line["state"] == "done"  # often before the last round there could have been
+        rounds = (
+            f"{line['iteration']} rounds" if done else f"round {line['iteration']:>3}/{line['iterations']}"
+        )
         accuracy = line.get("discriminator_accuracy")
         text = (
-            f"{line['state']:<9} round {line['iteration']:>3}/{line['iterations']}"
+            f"{line['state']:<9} {rounds:<13}"
             f"  {line['steps_per_s'] / 1e3:6.1f}k steps/s"
             f"  {practised(line)}"
             + (f"  discriminator {accuracy:4.0%}" if accuracy is not None else "")
-            + f"  at most {minutes}:{seconds:02d} left"
+            + (f"  in {clock(line['wall_s'])}" if done else f"  at most {clock(line['remaining_s'])} left")
         )
         print(f"\r{text:<118}" if self.terminal else text, end="" if self.terminal else "\n", flush=True)
 
     def end(self) -> None:
         if self.terminal:
             print()
+
+
+def clock(seconds: float) -> str:
+    """1:02:03, or 2:03."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02d}:{s:02d}" if hours else f"{m}:{s:02d}"
 
 
 def practised(line: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from irl_ros.evaluation.evaluate import evaluate
 from irl_ros.evaluation.report import write_report
 from irl_ros.irl.learn import ALGORITHMS, LearnSettings
 from irl_ros.irl.run_directory import RunDirectory, choose_device
+from irl_ros.irl.trainer import clock
 from irl_ros.msg import LearnerStatus
 from irl_ros.nodes import interface as names
 from irl_ros.nodes.deployment import deploy
@@ -166,7 +167,7 @@ class _LearningLine:
         line = f"{status.state:<10}"
         if status.iterations:
             line += f" round {status.iteration:>3}/{status.iterations}  hits {status.hit_rate:6.1%} @10 cm"
-            line += f"  {status.rate / 1e3:6.1f}k steps/s  at most {status.remaining_s:4.0f} s left"
+            line += f"  {status.rate / 1e3:6.1f}k steps/s  at most {clock(status.remaining_s)} left"
         print(line + (f"  {status.message}" if status.message else ""), flush=True)
 
 
