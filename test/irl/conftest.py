@@ -25,7 +25,7 @@ from irl_ros.sim import BatchWorld, Throws, World, load_world
 QUICK = (
     "bc.steps=60",
     "bc.batch=64",
-    "airl.iterations=6",
+    "airl.iterations=4",
     "airl.least=99",
     "airl.head_start=1",
     "airl.keep_every=2",
@@ -33,11 +33,13 @@ QUICK = (
     "airl.batch=64",
     "airl.sampler_episodes=8",
     "airl.ppo.episodes=16",
-    "polish.iterations=4",
+    "airl.ppo.epochs=1",
+    "polish.iterations=2",
     "polish.ppo.episodes=16",
+    "polish.ppo.epochs=1",
     "trainer.checkpoint_every=2",
 )
-"""Every stage runs and nothing gets good: ten rounds, checkpoints after rounds 2, 4, 6, 8 and 10."""
+"""Every stage runs and nothing gets good: six rounds, checkpoints after rounds 2, 4 and 6."""
 
 
 @pytest.fixture(autouse=True)

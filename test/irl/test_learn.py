@@ -24,9 +24,7 @@ from irl_ros.settings import as_dict, build, override
 from irl_ros.sim import Throws, World, load_world
 
 
-def test_a_run_holds_all_that_is_needed_to_repeat_it(
-    uninterrupted: Path, bags: Path, world: World, quick: tuple[str, ...], tmp_path: Path
-) -> None:
+def test_a_run_holds_all_that_is_needed_to_repeat_it(uninterrupted: Path, bags: Path, world: World) -> None:
     description = yaml.safe_load((uninterrupted / "run.yaml").read_text())
     assert description["verb"] == "learn" and description["algo"] == "airl"
     assert description["seed"] == 0 and description["sim"] == "batch"
@@ -37,11 +35,6 @@ def test_a_run_holds_all_that_is_needed_to_repeat_it(
     assert description["world"]["sha256"] == world.sha256
     assert description["settings"]["airl"]["ppo"]["episodes"] == 16
     assert description["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    again = learn([bags], tmp_path / "again", device="cpu", overrides=quick)
-    for name in ("policy.safetensors", "reward.safetensors"):
-        assert (again / name).read_bytes() == (uninterrupted / name).read_bytes()
-    other = learn([bags], tmp_path / "other", algo="bc", device="cpu", seed=1, overrides=quick)
-    assert load_policy(other).sha256 != load_policy(uninterrupted / "bc").sha256
 
 
 def test_its_files(uninterrupted: Path) -> None:
@@ -66,16 +59,16 @@ def test_its_files(uninterrupted: Path) -> None:
 
 def test_its_metrics(uninterrupted: Path) -> None:
     lines = read_metrics(uninterrupted)
-    assert [m["iteration"] for m in lines] == list(range(1, 11))
-    assert [m["state"] for m in lines] == ["learning"] * 6 + ["polish"] * 3 + ["done"]
-    made = [2 * 16 * 60] * 6 + [16 * 60] * 4  # the rival throws as much as the policy
-    assert [m["env_steps"] for m in lines] == [sum(made[: i + 1]) for i in range(10)]
-    assert {m["iterations"] for m in lines} == {10}
+    assert [m["iteration"] for m in lines] == list(range(1, 7))
+    assert [m["state"] for m in lines] == ["learning"] * 4 + ["polish", "done"]
+    made = [2 * 16 * 60] * 4 + [16 * 60] * 2  # the rival throws as much as the policy
+    assert [m["env_steps"] for m in lines] == [sum(made[: i + 1]) for i in range(6)]
+    assert {m["iterations"] for m in lines} == {6}
     assert lines[-1]["remaining_s"] == 0.0
     for line in lines:
         assert {"wall_s", "steps_per_s", "hit_10cm", "hit_5cm", "reward_mean"} <= set(line)
         assert all(math.isfinite(v) for v in line.values() if isinstance(v, float))
-    assert all("discriminator_accuracy" in m for m in lines[:6])
+    assert all("discriminator_accuracy" in m for m in lines[:4])
     walls = [m["wall_s"] for m in lines]
     assert walls == sorted(walls)
 
@@ -83,6 +76,8 @@ def test_its_metrics(uninterrupted: Path) -> None:
 def test_cloning_alone(bags: Path, tmp_path: Path, quick: tuple[str, ...], uninterrupted: Path) -> None:
     run = learn([bags], tmp_path / "bc", algo="bc", device="cpu", overrides=quick)
     assert load_policy(run).sha256 == load_policy(uninterrupted / "bc").sha256
+    other = learn([bags], tmp_path / "other", algo="bc", device="cpu", seed=1, overrides=quick)
+    assert load_policy(other).sha256 != load_policy(run).sha256
     with pytest.raises(InputError, match=r"holds no reward\.yaml"):
         load_reward(run)
 
