@@ -112,9 +112,8 @@ def measure_rounds(device: torch.device, rounds: int) -> None:
     measure("polish", polish, polish_settings.ppo.episodes, rounds, device)
 
 
-def measure_until(device: torch.device, seeds: list[int], episodes: int) -> None:
+def measure_until(device: torch.device, seeds: list[int], ways: list[str], episodes: int) -> None:
     """A table: each seed is a person and a learner."""
-    ways = ("compiled",) if device.type == "cuda" else ("compiled", "torch code")
     print(
         "| seed | throws | 99 % @10 cm after, s | throws made | whole run, s | in PyBullet @10 cm | @5 cm |"
     )
@@ -124,7 +123,7 @@ def measure_until(device: torch.device, seeds: list[int], episodes: int) -> None
             bags, world = Path(folder) / "demos", load_world()
             write_throws(bags, world, demonstrate(world, episodes=episodes, seed=seed))
             for way in ways:
-                run = Path(folder) / way.replace(" ", "_")
+                run = Path(folder) / way
                 learn_beside(bags, run, seed, device, compiled=way == "compiled")
                 rounds, f = read_metrics(run), evaluate(run)
                 there = next((r for r in rounds if r["hit_10cm"] >= 0.99), None)
@@ -150,6 +149,7 @@ def main() -> None:
     p.add_argument("--rounds", type=int, default=20, help="of `rounds` (%(default)s)")
     p.add_argument("--threads", type=int, default=1, help="of `rounds` (%(default)s)")
     p.add_argument("--seeds", default="0,1", help="of `until` (%(default)s)")
+    p.add_argument("--ways", default="compiled,torch", help="of `until`; a GPU has the first (%(default)s)")
     p.add_argument("--demos", type=int, default=20, help="throws demonstrated, of `until` (%(default)s)")
     p.add_argument("--device", default="auto")
     o = p.parse_args()
@@ -161,7 +161,7 @@ def main() -> None:
     if o.what == "rounds":
         measure_rounds(device, o.rounds)
     else:
-        measure_until(device, [int(s) for s in o.seeds.split(",")], o.demos)
+        measure_until(device, [int(s) for s in o.seeds.split(",")], o.ways.split(","), o.demos)
 
 
 if __name__ == "__main__":
