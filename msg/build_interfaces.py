@@ -72,7 +72,7 @@ class BuildInterfaces(build_ext):
         folder = stage / "lib" / PACKAGE
         folder.mkdir(parents=True, exist_ok=True)
         for node in self.distribution.ros_nodes:
-            code = f"import sys\n\nfrom {PACKAGE}.nodes.{node} import main\n\nsys.exit(main())\n"
+            code = f"import sys\n\nfrom {PACKAGE}.nodes.__main__ import start\n\nsys.exit(start({node!r}))\n"
             script = folder / node
             script.write_text(f"#!{sys.executable}\n{code}")
             script.chmod(0o755)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 
@@ -16,15 +17,23 @@ def main() -> int:
     if len(sys.argv) < 2 or sys.argv[1] not in NODES:
         print(f"usage: python -m irl_ros.nodes {{{','.join(NODES)}}} [--ros-args …]", file=sys.stderr)
         return 2
-    # until the node has its own handlers, Ctrl-C ends it without a traceback out of some import
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return start(sys.argv.pop(1))
+
+
+def start(node: str) -> int:
+    """Import a node and run it with the arguments of this process; returns the exit code.
+
+    Also what lib/irl_ros/<node> calls, for `ros2 run` and launch files.
+    """
+    # imports take seconds; until the node has its own handlers there is nothing to bring in order
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(0))
     try:
         check_generated()
     except InputError as error:
         print(f"irl_ros: {error}", file=sys.stderr)
         return 2
-    node = importlib.import_module(f"irl_ros.nodes.{sys.argv.pop(1)}")
-    return node.main()
+    return importlib.import_module(f"irl_ros.nodes.{node}").main()
 
 
 if __name__ == "__main__":

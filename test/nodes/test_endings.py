@@ -44,6 +44,17 @@ def test_every_node_ends_on_a_signal_without_a_traceback(tmp_path, bundle):
             assert "Traceback" not in child.log.read_text(), child.name
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_midst_of_its_imports_ends_a_node_without_a_traceback(number):
+    command = [sys.executable, "-X", "importtime", "-m", "irl_ros.nodes", "sim_arm"]
+    node = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    imported = (line.rpartition("|")[2].strip() for line in node.stderr)
+    assert "numpy" in imported, "it never began"
+    node.send_signal(number)  # torch and PyBullet are still to come
+    told = list(imported)
+    assert node.wait(LIMIT) == 0 and "pybullet" not in told and not any("Traceback" in t for t in told)
+
+
 BAD = [
     ("sim_arm", {"world": "defualt"}, "unknown world 'defualt'; did you mean 'default'?"),
     ("operator", {"episodes": "many"}, "episodes"),
