@@ -266,7 +266,7 @@ class PolicyNode(ManagedNode):
     ) -> None:
         message = PolicyStep(step=step, phase=state.phase.item(), held=decision.stop is not None)
         message.header.stamp = self.link.stamp
-        message.observation = self.policy.observation.raw(state)[0].tolist()
+        message.observation = self._shared.observe(state).tolist()
         message.action_raw, message.action_safe = wanted.tolist(), decision.action.tolist()
         message.reward = float("nan") if self._reward is None else self._reward(state).item()
         message.hold_reason = fault

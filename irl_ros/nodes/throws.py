@@ -39,6 +39,7 @@ class ThrowContext:
         report: told of each control step: number, state, action wanted, decision, fault.
         answered: told of each command that answers a state, with the ns between sending of both.
         decide: the action [n + 1] for one state.
+        observe: what the policy is shown of it, before normalising, float32 [D].
     """
 
     link: ArmLink
@@ -49,8 +50,12 @@ class ThrowContext:
     answered: Callable[[int], None] = field(default=lambda _: None)
 
     def __post_init__(self) -> None:
-        fast = isinstance(self.policy, Policy)
-        self.decide = StepPolicy(self.policy) if fast else lambda state: self.policy.act(state)[0].numpy()
+        policy = self.policy
+        self.decide: Callable[[State], np.ndarray] = lambda state: policy.act(state)[0].numpy()
+        self.observe: Callable[[State], np.ndarray] = lambda state: policy.observation.raw(state)[0].numpy()
+        if isinstance(policy, Policy):
+            fast = StepPolicy(policy)
+            self.decide, self.observe = fast, fast.raw
 
 
 class Throw(ABC):
@@ -93,8 +98,7 @@ class Throw(ABC):
             return
         self._between_steps()
         if self.link.time > self._begun + (self.step - _EARLY) * self.world.dt:
-            self._control_step()
-            self._c.answered(time.time_ns() - sent)
+            self._control_step(sent)
 
     def stop(self, reason: StopReason, fault: str = "") -> None:
         """Bring the arm to rest."""
@@ -111,13 +115,16 @@ class Throw(ABC):
         if not thinking and not self.over.done():
             self.stop(StopReason.STALE)
 
-    def _control_step(self) -> None:
+    def _control_step(self, sent: int | None = None) -> None:
+        """Answer the state of now, which was sent at `sent`, ns."""
         if self.fault or self.step >= self.world.horizon:
             self._brake(StopReason.FINISHED)
             return
         state, _ = self.link.live.at(self.link.time)
         wanted = self._wanted(state)
         decision = self._send(wanted)
+        if sent is not None:
+            self._c.answered(time.time_ns() - sent)
         if decision.release and self.released_at is None:
             self.released_at = self.step
         if decision.stop is not None:
