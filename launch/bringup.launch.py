@@ -76,6 +76,7 @@ def generate_launch_description() -> LaunchDescription:
     learner = Node(
         package="irl_ros",
         executable="learner",
+        sigterm_timeout="40",  # it finishes a round and saves it
         name="learner",
         namespace=namespace,
         output="screen",

@@ -41,6 +41,7 @@ def generate_launch_description() -> LaunchDescription:
     learner = Node(
         package="irl_ros",
         executable="learner",
+        sigterm_timeout="40",  # it finishes a round and saves it
         name="learner",
         namespace=LaunchConfiguration("namespace"),
         output="screen",

@@ -14,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from irl_ros.errors import InputError
 from irl_ros.irl.checkpoint import load_checkpoint, save_checkpoint
 from irl_ros.irl.run_directory import RunDirectory
+from irl_ros.irl.stopping import stop_between_rounds
 from irl_ros.rl.agent import Actor
 from irl_ros.rl.task import Task
 from irl_ros.settings import at_least
@@ -116,9 +117,14 @@ class Trainer:
         restore_random_state(state["random"], self.task.device)
 
     def fit(self) -> None:
-        """Run every stage to its end."""
+        """Run every stage to its end.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; the round under way has been finished, and a checkpoint holds it.
+        """
         started = time.monotonic() - self.wall
-        with SummaryWriter(str(self.run.path), purge_step=self.iteration + 1) as board:
+        board = SummaryWriter(str(self.run.path), purge_step=self.iteration + 1)
+        with board, stop_between_rounds() as stop:
             while True:
                 stage = self.stages[self.stage]
                 while not stage.algorithm.finished:
@@ -127,8 +133,9 @@ class Trainer:
                     self.env_steps += stage.episodes * self.task.horizon
                     self.wall = time.monotonic() - started
                     self._report(stage, figures, board)
-                    if self.iteration % self.settings.checkpoint_every == 0:
+                    if stop.asked or self.iteration % self.settings.checkpoint_every == 0:
                         self.save()
+                    stop.obey()
                 if self.stage == len(self.stages) - 1:
                     break
                 self.stage += 1

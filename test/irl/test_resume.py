@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,9 +12,13 @@ from pathlib import Path
 import pytest
 
 from irl_ros.errors import InputError
+from irl_ros.irl.checkpoint import load_checkpoint
 from irl_ros.irl.learn import learn
-from irl_ros.irl.run_directory import read_metrics
+from irl_ros.irl.run_directory import RunDirectory, read_metrics
+from irl_ros.irl.stopping import stop_between_rounds
 from irl_ros.irl.transfer import transfer
+from irl_ros.rl.agent import Actor
+from irl_ros.rl.throw_task import ThrowTask
 
 QUICK_TRANSFER = ("reoptimise.iterations=5", "reoptimise.ppo.episodes=16", "trainer.checkpoint_every=2")
 TAKES_NO_PART = {"wall_s", "steps_per_s", "remaining_s"}
@@ -48,6 +54,42 @@ def test_resuming_equals_never_stopping(
         assert len(read_metrics(run)) == rounds and not (run / "policy.yaml").exists()
     learn([], run, resume=True)
     assert_same(run, uninterrupted)
+
+
+def test_ctrl_c_leaves_a_checkpoint_of_the_round_it_came_in(
+    bags: Path,
+    quick: tuple[str, ...],
+    tmp_path: Path,
+    uninterrupted: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, practice, rounds = tmp_path / "run", ThrowTask.practice, []
+
+    def signalled(self: ThrowTask, policy: Actor) -> dict[str, float]:
+        if len(rounds) < 2:
+            rounds.append(policy)
+            os.kill(os.getpid(), signal.SIGINT)  # in the midst of a round
+        return practice(self, policy)
+
+    monkeypatch.setattr(ThrowTask, "practice", signalled)
+    for resume in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            options = (
+                {} if resume else {"device": "cpu", "overrides": [*quick, "trainer.checkpoint_every=100"]}
+            )
+            learn([] if resume else [bags], run, resume=resume, **options)
+        assert load_checkpoint(RunDirectory(run).checkpoint)["iteration"] == len(read_metrics(run)) > 0
+    learn([], run, resume=True)
+    assert len(rounds) == 2 and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert_same(run, uninterrupted)
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    with pytest.raises(KeyboardInterrupt), stop_between_rounds() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.asked
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("it waited")
 
 
 IN_PYBULLET = (
