@@ -50,4 +50,5 @@ def generate_launch_description() -> LaunchDescription:
         parameters=[time],
         condition=IfCondition(LaunchConfiguration("rviz")),
     )
-    return LaunchDescription([*ARGUMENTS, markers, rviz])
+    # where RViz is not installed launch gives up, and would leave behind what it has started
+    return LaunchDescription([*ARGUMENTS, rviz, markers])
