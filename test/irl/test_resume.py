@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -56,6 +56,15 @@ def test_resuming_equals_never_stopping(
     assert_same(run, uninterrupted)
 
 
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """Ctrl-C is heard, as in a terminal; a shell starts what runs in its background deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("terminal")
 def test_ctrl_c_leaves_a_checkpoint_of_the_round_it_came_in(
     bags: Path,
     quick: tuple[str, ...],
@@ -84,6 +93,7 @@ def test_ctrl_c_leaves_a_checkpoint_of_the_round_it_came_in(
     assert_same(run, uninterrupted)
 
 
+@pytest.mark.usefixtures("terminal")
 def test_a_second_ctrl_c_does_not_wait() -> None:
     with pytest.raises(KeyboardInterrupt), stop_between_rounds() as stop:
         os.kill(os.getpid(), signal.SIGINT)
