@@ -134,10 +134,10 @@ class Recorder(ManagedNode):
             patience: longest wait for topics, s (wall).
             tell: called while it waits and counts.
         """
-        refusal = "an episode is about to begin already" if self._beginning else ""
-        refusal = refusal if self.active else f"the recorder is {self.state_label}"
-        if refusal:
-            return Answer(False, refusal)
+        if not self.active:
+            return Answer(False, f"the recorder is {self.state_label}")
+        if self._beginning:
+            return Answer(False, "an episode is about to begin already")
         token = self._beginning = object()
         try:
             going = await self._wait(token, patience, tell) and await self._count_down(token, tell)
