@@ -13,6 +13,8 @@ SAME_CLOCK_S = 1.0
 """A stamp further than this from its receive time comes from another clock."""
 LATCHED_S = 86400.0
 """A latched message (target, episode) may be older than its receive time, but not by more than a day."""
+SKEW_S = 0.1
+"""Clocks of two computers that differ by less are not told from a message's way through the network."""
 _WINDOW = 11  # messages in the running median that takes the network's jitter out
 _SET_BACK_S = 0.1  # stamps that go back this far are no late messages: the clock was set
 _LEAP_S = 1.0  # and so are stamps that leap this far ahead of what the receive times explain
@@ -56,22 +58,41 @@ class Clock:
         """Header stamps, ns [M], on the joints' clock, s [M].
 
         A message whose stamp cannot come from the joints' clock (unset, or wall time beside simulation time)
-        is placed by its receive time instead.
+        is placed by its receive time instead; the stamps of another computer's clock are moved by its `skew`.
 
         Args:
-            latched: the topic is transient local, so a message may be much older than its arrival.
+            latched: the topic is transient local, so a message may be much older than its arrival. One that
+                was stamped as it was received came at once, and its receive time is as good as its stamp.
         """
+        stamped, received = np.asarray(stamped, dtype=np.int64), np.asarray(received, dtype=np.int64)
+        seconds, early = self._nearest(stamped, received)
+        if latched:
+            at_once = np.abs(stamped - received) * 1e-9 < SKEW_S
+            known = (stamped != 0) & (early > -SKEW_S) & (early < LATCHED_S) & ~at_once
+        else:
+            known = (stamped != 0) & (np.abs(early) < SAME_CLOCK_S)
+            seconds = seconds + self.skew(stamped, received)
+        return np.where(known, seconds, self.from_received(received))
+
+    def skew(self, stamped: np.ndarray, received: np.ndarray) -> float:
+        """How far a stamped topic's clock is behind the joints', s; 0 below SKEW_S.
+
+        Args:
+            stamped, received: header stamps and receive times, ns [M].
+        """
+        early = self._nearest(stamped, received)[1][np.asarray(stamped) != 0]
+        early = early[np.abs(early) < SAME_CLOCK_S]
+        skew = float(np.median(early)) if len(early) else 0.0
+        return skew if abs(skew) > SKEW_S else 0.0
+
+    def _nearest(self, stamped: np.ndarray, received: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Stamps on the joints' clock, s [M], in that span between jumps in which each is nearest to its
+        arrival; and how long before their arrival that is, s [M]."""
         arrived = self.from_received(received)
-        stamped = np.asarray(stamped, dtype=np.int64)
-        # of the spans between jumps, the one in which the stamp is nearest to its arrival
-        spans = ((stamped - self._stamped0) * 1e-9)[:, None] + self._moved
+        spans = ((np.asarray(stamped, dtype=np.int64) - self._stamped0) * 1e-9)[:, None] + self._moved
         nearest = np.abs(spans - arrived[:, None]).argmin(-1)
         seconds = spans[np.arange(len(spans)), nearest]
-        early = arrived - seconds
-        from_this_clock = (
-            (stamped != 0) & (early > -SAME_CLOCK_S) & (early < (LATCHED_S if latched else SAME_CLOCK_S))
-        )
-        return np.where(from_this_clock, seconds, arrived)
+        return seconds, arrived - seconds
 
 
 def _leaps(received: np.ndarray, stamped: np.ndarray) -> list[tuple[int, float]]:

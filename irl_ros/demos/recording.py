@@ -115,7 +115,7 @@ def read_recording(bag: Bag, robot: Robot) -> Recording:
         targets=Commands(target_times, targets),
         events=events,
         arrivals=arrivals,
-        remarks=(*raw.remarks, *_jumps(clock)),
+        remarks=(*raw.remarks, *_jumps(clock), *_skew(raw, clock)),
     )
 
 
@@ -216,11 +216,22 @@ def _stamped(
     messages = raw.messages.get(role, [])
     if not messages:
         return np.zeros(0), np.zeros((0, 3))
-    received = np.array([t for t, _ in messages], dtype=np.int64)
+    times = clock.from_stamps(*_both_times(messages), latched)
+    return times, np.array([values(m) for _, m in messages], dtype=float)
+
+
+def _both_times(messages: Sequence[tuple[int, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Header stamps and receive times, ns, [M]."""
     stamps = np.array([_nanoseconds(m) for _, m in messages], dtype=np.int64)
-    return clock.from_stamps(stamps, received, latched), np.array(
-        [values(m) for _, m in messages], dtype=float
-    )
+    return stamps, np.array([t for t, _ in messages], dtype=np.int64)
+
+
+def _skew(raw: RawMessages, clock: Clock) -> tuple[str, ...]:
+    skew = clock.skew(*_both_times(raw.messages.get("ball", [])))
+    if not skew:
+        return ()
+    side = "behind" if skew > 0 else "ahead of"
+    return (f"the clock of the ball's tracker is {abs(skew):.2f} s {side} that of joint_states",)
 
 
 def _jumps(clock: Clock) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,3 +63,18 @@ def test_wall_time_stamps_beside_simulation_time_are_placed_by_arrival() -> None
     )  # published 3 s before the recording began, delivered at its beginning
     np.testing.assert_allclose(clock.from_stamps(early, received[:1], latched=True), [-3.0], atol=1e-6)
     np.testing.assert_allclose(clock.from_stamps(early, received[:1]), [0.0], atol=1e-6)
+
+
+@pytest.mark.parametrize("skew", [-0.77, -0.3, 0.3, 0.77])
+def test_two_computers_need_not_agree_on_the_time(skew) -> None:
+    """The arm's computer stamps; the one that records, and the tracker's, are `skew` seconds ahead."""
+    time = np.arange(100) * 0.02
+    stamped = 1_700_000_000 * NS + np.round(time * NS).astype(np.int64)
+    received = stamped + round(skew * NS) + 1_000_000
+    clock = Clock(received, stamped)
+    here = received[[0, 40, 99]] - 300_000
+    np.testing.assert_allclose(clock.from_stamps(here, here, latched=True), [0.0, 0.8, 1.98], atol=2e-3)
+    ball = received - 1_000_000
+    np.testing.assert_allclose(clock.from_stamps(ball, received), time, atol=2e-3)
+    assert clock.skew(ball, received) == pytest.approx(-skew, abs=2e-3)
+    assert clock.skew(stamped, received) == 0.0

@@ -143,16 +143,20 @@ def assert_inside_limits(session: Session, commands: list[Float64MultiArray]) ->
 
 
 def begin_throw(session: Session, commands: list, count: int):
-    """A throw under way, with `count` commands sent; refused while the policy has not seen the new state."""
+    """A throw under way, with `count` commands sent that move the arm: the policy may still be holding it
+    after the throw before. Asked again where it is refused, while the policy has not seen the new state."""
     client = session.node.create_client(Trigger, "policy/throw")
     session.until(client.service_is_ready, LIMIT, "no policy node")
     answers = []
 
+    def moves() -> bool:
+        return sum(any(c.data) for c in commands) >= count
+
     def under_way() -> bool:
         session.demand("sim_arm/reset")
         answers.append(client.call_async(Trigger.Request()))
-        session.until(lambda: answers[-1].done() or len(commands) >= count, LIMIT, "no answer")
-        return len(commands) >= count
+        session.until(lambda: answers[-1].done() or moves(), LIMIT, "no answer")
+        return moves()
 
     session.until(under_way, LIMIT, "the throw did not begin")
     return answers[-1]
