@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ import yaml
 from irl_ros.errors import InputError, unknown_name
 
 T = TypeVar("T")
+_EXPONENT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")  # YAML 1.1 takes 1e-4 for text, people do not
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -173,6 +175,8 @@ def _convert(hint: Any, value: Any, where: object, name: str) -> Any:
 
 
 def _convert_scalar(hint: Any, value: Any, where: object, name: str) -> Any:
+    if hint in (float, int) and isinstance(value, str) and _EXPONENT.fullmatch(value):
+        value = float(value)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if hint is Any or (hint is float and is_number):
         return float(value) if hint is float else value

@@ -68,3 +68,11 @@ def test_every_shipped_world_and_every_key_is_in_the_manual() -> None:
 
     for key in keys(WorldSettings()):
         assert f"`{key}`" in manual, key
+
+
+@pytest.mark.parametrize("text", ["1e-4", "1E+2", "2.e3", "+.5e1"])
+def test_a_number_may_be_written_with_an_exponent_alone(text, tmp_path) -> None:
+    """YAML 1.1 calls it text."""
+    (tmp_path / "w.yaml").write_text(f"ball: {{drag: {text}}}\nhorizon: 6e1\n")
+    settings = build(WorldSettings, load_yaml(tmp_path / "w.yaml"), "w.yaml")
+    assert (settings.ball.drag, settings.horizon) == (float(text), 60)
