@@ -24,13 +24,15 @@ import shutil
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from throughput_peers import bullet_rows, mujoco_rows, naive_row
+from throughput_table import Table, Throw, random_actions, skipping
 
 from irl_ros.settings import as_dict
 from irl_ros.sim.batch_world import BatchWorld
@@ -38,70 +40,6 @@ from irl_ros.sim.world import World, load_world
 
 SIZES = (64, 256, 1024, 4096, 16384, 65536)
 GPU_SIZES = (4096, 65536, 262144)
-BULLET_THROWS = 64
-Throw = Callable[[], Any]
-
-
-class Table:
-    """Measures and prints rows as they are known.
-
-    Args:
-        seconds: for a row.
-        device: whose work is waited for.
-    """
-
-    def __init__(self, seconds: float, device: torch.device) -> None:
-        self.seconds, self.device, self.first = seconds, device, 0.0
-        self.clock = time.perf_counter if device.type == "cuda" else time.process_time
-
-    def head(self) -> None:
-        print(f"\n{'':56}{'N':>8}{'throws/s':>12}{'lowest':>12}{'highest':>12}{'ratio':>8}  bounded by")
-
-    def row(self, name: str, count: int, throw: Throw, bound: str | Callable[[], str]) -> None:
-        """`throw` makes `count` throws; `bound` says, or finds out, what takes the time."""
-        rates = self.rates(count, throw)
-        middle = statistics.median(rates)
-        self.first = self.first or middle
-        why = bound if isinstance(bound, str) else bound()
-        numbers = f"{middle:12,.0f}{min(rates):12,.0f}{max(rates):12,.0f}{middle / self.first:8.1f}"
-        print(f"{name:56}{count:8}{numbers}  {why}", flush=True)
-
-    def rates(self, count: int, throw: Throw) -> list[float]:
-        """Throws a second, again and again, after one to warm up."""
-        self._timed(throw)
-        rates: list[float] = []
-        deadline = time.perf_counter() + self.seconds
-        while len(rates) < 3 or time.perf_counter() < deadline:
-            rates.append(count / self._timed(throw))
-        return rates
-
-    def _timed(self, throw: Throw) -> float:
-        begin = self.clock()
-        throw()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        return self.clock() - begin
-
-
-@contextlib.contextmanager
-def skipping(what: str) -> Iterator[None]:
-    """Say in a line why rows are missing."""
-    try:
-        yield
-    except ImportError as error:
-        print(f"{what}: skipped, {error}", flush=True)
-    except Exception as error:
-        print(f"{what}: failed, {type(error).__name__}: {str(error).splitlines()[0][:120]}", flush=True)
-
-
-def random_actions(world: World, count: int, device: torch.device) -> list[torch.Tensor]:
-    """Joint velocities anywhere in their range; let go after a third of the throw. [T] of [count, n + 1]."""
-    draw = torch.Generator(device=device).manual_seed(0)
-    shape = count, world.action_dim
-    actions = [2 * torch.rand(shape, generator=draw, device=device) - 1 for _ in range(world.horizon)]
-    for t, action in enumerate(actions):
-        action[:, -1] = 1.0 if t >= world.horizon // 3 else -1.0
-    return actions
 
 
 def batch_rows(table: Table, world: World, policy: Any, kinds: list[str], given: list[int] | None) -> None:
@@ -206,90 +144,6 @@ def shares(table: Table, simulator: BatchWorld, policy: Any, throw: Throw) -> st
         f"{name} {share / total:.0%}" for name, share in sorted(spent.items(), key=lambda x: -x[1])
     )
     return f"{text}, rest {1 - sum(spent.values()) / total:.0%}"
-
-
-def bullet_rows(table: Table, world: World) -> None:
-    from irl_ros.sim.bullet_world import BulletWorld
-
-    actions = [a[:BULLET_THROWS] for a in random_actions(world, BULLET_THROWS, torch.device("cpu"))]
-    targets = world.sample_targets(BULLET_THROWS)
-    with BulletWorld(world) as simulator:
-
-        def open_loop() -> None:
-            simulator.reset(targets)
-            for action in actions:
-                simulator.step(action)
-
-        table.row("BulletWorld, ours", BULLET_THROWS, open_loop, "PyBullet's stepSimulation, 300 a throw")
-
-
-def naive_row(table: Table, world: World) -> None:
-    """As the PyBullet quickstart goes: a call a joint, velocity motors, the ball a body that flies."""
-    import pybullet
-
-    client = pybullet.connect(pybullet.DIRECT)
-    pybullet.setGravity(0, 0, -world.settings.gravity, physicsClientId=client)
-    pybullet.setTimeStep(world.physics_dt, physicsClientId=client)
-    robot, here = world.robot, {"physicsClientId": client}
-    body = pybullet.loadURDF(str(robot.urdf), useFixedBase=True, **here)
-    infos = [pybullet.getJointInfo(body, i, **here) for i in range(pybullet.getNumJoints(body, **here))]
-    index = {info[1].decode(): info[0] for info in infos}
-    tool = {info[12].decode(): info[0] for info in infos}[robot.settings.end_effector]
-    shape = pybullet.createCollisionShape(pybullet.GEOM_SPHERE, radius=0.03, **here)
-    ball = pybullet.createMultiBody(0.05, shape, **here)
-    actions = [a[0].tolist() for a in random_actions(world, 1, torch.device("cpu"))]
-
-    def throw() -> None:
-        for name, q in zip(robot.joints, robot.home):
-            pybullet.resetJointState(body, index[name], q, 0.0, **here)
-        for action in actions:
-            for j, name in enumerate(robot.joints):
-                speed, force = action[j] * world.velocity[j], robot.effort[j]
-                pybullet.setJointMotorControl2(
-                    body, index[name], pybullet.VELOCITY_CONTROL, targetVelocity=speed, force=force, **here
-                )
-            for _ in range(world.settings.physics_steps):
-                if action[-1] < 0:
-                    hand = pybullet.getLinkState(body, tool, computeLinkVelocity=1, **here)
-                    pybullet.resetBasePositionAndOrientation(ball, hand[4], hand[5], **here)
-                    pybullet.resetBaseVelocity(ball, hand[6], hand[7], **here)
-                pybullet.stepSimulation(**here)
-            for name in robot.joints:
-                pybullet.getJointState(body, index[name], **here)
-            pybullet.getBasePositionAndOrientation(ball, **here)
-
-    table.row(
-        "PyBullet, as a newcomer writes it", 1, throw, "a Python call a joint, meshes and motors in each step"
-    )
-    pybullet.disconnect(client)
-
-
-def mujoco_rows(table: Table, world: World) -> None:
-    import mujoco
-    import numpy as np
-    from mujoco import rollout
-
-    from irl_ros.sim.bullet_arm import dynamics_urdf
-
-    model = mujoco.MjModel.from_xml_string(dynamics_urdf(world.robot))
-    model.opt.timestep = world.physics_dt
-    steps, count = world.horizon * world.settings.physics_steps, 256
-    data = mujoco.MjData(model)
-    data.qpos[:] = world.home
-    size = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS)
-    state = np.empty(size)
-    mujoco.mj_getState(model, data, state, mujoco.mjtState.mjSTATE_FULLPHYSICS)
-    start = np.tile(state, (count, 1))
-    torque = np.random.default_rng(0).uniform(-0.2, 0.2, (count, steps, model.nv)) * world.robot.effort
-    spec = mujoco.mjtState.mjSTATE_QFRC_APPLIED
-
-    def throw() -> None:
-        rollout.rollout(model, data, start, torque, control_spec=spec)
-
-    bound = (
-        f"MuJoCo {mujoco.__version__}: {steps} steps of the bare arm under given torques; no servo, no ball"
-    )
-    table.row("mujoco.rollout, one thread, arm alone", count, throw, bound)
 
 
 def write_robot(world: World, folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import enum
 import os
-from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,24 +15,13 @@ import numpy as np
 import irl_ros
 from irl_ros.demos.episode_tape import HIT, EpisodeTape, SimulatedTime, landing_error
 from irl_ros.demos.interpolation import Track
-from irl_ros.demos.message_types import (
-    EPISODE_EVENT,
-    FLOAT_ARRAY,
-    JOINT_STATE,
-    ODOMETRY,
-    POINT_STAMPED,
-    typestore,
-)
+from irl_ros.demos.message_types import EPISODE_EVENT, FLOAT_ARRAY, ODOMETRY, POINT_STAMPED, typestore
 from irl_ros.demos.recording import DISCARD, RELEASE, START, STOP
-from irl_ros.demos.resampler import JointOrder
 from irl_ros.demos.session_folder import SessionFolder
+from irl_ros.demos.start_gate import ROLES, StartGate
 from irl_ros.errors import InputError, unknown_name
 from irl_ros.settings import at_least
 from irl_ros.sim.world import World
-
-MEASURED, COMMANDED = ("joint_states", "ball", "target"), ("commands", "gripper")
-ROLES = (*MEASURED, *COMMANDED)
-_JOINT_STATES_KEPT = 50  # of which one at least is this robot's, however many share the topic
 
 
 @dataclass(frozen=True)
@@ -116,6 +104,7 @@ class RecordingSession:
 
     Attributes:
         state: what it does.
+        gate: what it hears outside episodes, too.
         number: of the open episode, or of the last one; -1 before the first.
         saved, hits: episodes kept, and those of them that are labelled a success.
         last: the last one kept.
@@ -136,56 +125,37 @@ class RecordingSession:
         self.settings, self._clock = settings or SessionSettings(), clock
         self._announce, self._stamp, self._wall = announce, stamp, wall
         self._episode: _Episode | None = None
-        self._heard: dict[str, tuple[float, int, bytes]] = {}  # now, message time, message
-        self._joint_states: deque[tuple[float, int, bytes]] = deque(maxlen=_JOINT_STATES_KEPT)
-        self._order = JointOrder(world.robot)
+        names = {role: name for role, (name, _) in self.topics.items()}
+        self.gate = StartGate(world.robot, names, self.settings.needs, self.settings.max_age)
         self.state, self.number, self.saved, self.hits = State.READY, -1, 0, 0
         self.last: Kept | None = None
         self._hit = False
 
     def hear(self, role: str, when: int, cdr: bytes, now: float) -> None:
         """A message of a role, of message time `when`."""
-        self._heard[role] = (now, when, cdr)
-        if role == "joint_states":
-            self._joint_states.append((now, when, cdr))
+        self.gate.hear(role, when, cdr, now)
         if self.state is State.RECORDING:
             assert self._episode is not None
             self._episode.tape.add(when, self.topics[role][0], cdr)
             if role == "gripper" and self._episode.released is None:
                 self._note_release(when, cdr)
 
-    def missing(self, now: float, offered: Collection[str]) -> list[str]:
-        """Why no episode can start now, one text a topic.
+    def start(self, now: float, offered: Collection[str]) -> Answer:
+        """Begin an episode.
 
         Args:
             offered: roles that somebody publishes.
         """
-        needs = self.settings.needs
-        faults = [self._fault(role, now) for role in MEASURED if role in needs]
-        faults += [
-            f"{self.topics[role][0]} (nobody publishes it)"
-            for role in COMMANDED
-            if role in needs and role not in offered
-        ]
-        return [fault for fault in faults if fault]
-
-    def start(self, now: float, offered: Collection[str]) -> Answer:
-        """Begin an episode."""
         if self.state is State.RECORDING:
             return Answer(False, f"episode {self.number} is open: stop or discard it first")
         if self.state is State.UNSAVED:
             return Answer(False, f"episode {self.number} is not saved yet: stop it again, or discard it")
-        if missing := self.missing(now, offered):
+        if missing := self.gate.missing(now, offered):
             return Answer(False, f"waiting for {', '.join(missing)}")
         self.number = self.folder.next_number
         self._episode = _Episode(self.number, now, EpisodeTape())
-        wall = self._wall()
-        for role in MEASURED:
-            found = self._arm_state() if role == "joint_states" else self._heard.get(role)
-            if found is not None:
-                # the target holds from before; the arm's state is the one the throw starts from
-                when = wall if role == "target" else found[1]
-                self._episode.tape.add(when, self.topics[role][0], found[2])
+        for when, role, cdr in self.gate.first_messages(self._wall()):
+            self._episode.tape.add(when, self.topics[role][0], cdr)
         self.state = State.RECORDING
         self._event(START)
         return Answer(True, f"episode {self.number}")
@@ -283,34 +253,6 @@ class RecordingSession:
 
     def _close(self) -> None:
         self._episode, self.state = None, State.READY
-
-    def _fault(self, role: str, now: float) -> str:
-        topic = self.topics[role][0]
-        if role not in self._heard:
-            return f"{topic} (nothing heard)"
-        found = self._arm_state() if role == "joint_states" else self._heard[role]
-        if found is None:
-            return f"{topic} ({self._lacking()})"
-        age = now - found[0]
-        if role != "target" and age > self.settings.max_age:
-            return f"{topic} (silent for {age:.1f} s)"
-        return ""
-
-    def _arm_state(self) -> tuple[float, int, bytes] | None:
-        """The newest joint state that has all joints of this robot."""
-        for heard in reversed(self._joint_states):
-            message = self._decode(heard[2], JOINT_STATE)
-            picked = self._order.pick(message.name, message.position, message.velocity)
-            if picked is not None and np.isfinite(picked[0]).all():
-                return heard
-        return None
-
-    def _lacking(self) -> str:
-        names = set()
-        for _, _, cdr in self._joint_states:
-            names.update(self._decode(cdr, JOINT_STATE).name)
-        lacking = [joint for joint in self.world.robot.joints if joint not in names]
-        return f"without {', '.join(lacking)}" if lacking else "positions are missing or not finite"
 
     def _landing_error(self, episode: _Episode) -> float:
         """Horizontal distance of the measured landing from the target, m; infinite where none was seen."""

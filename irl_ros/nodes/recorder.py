@@ -18,8 +18,9 @@ from std_srvs.srv import SetBool, Trigger
 from irl_ros.demos.bag import roles_of
 from irl_ros.demos.episode_report import episode_report
 from irl_ros.demos.episode_tape import SimulatedTime
-from irl_ros.demos.recording_session import COMMANDED, ROLES, Answer, RecordingSession, SessionSettings, State
+from irl_ros.demos.recording_session import Answer, RecordingSession, SessionSettings, State
 from irl_ros.demos.session_folder import LAYOUTS, SessionFolder
+from irl_ros.demos.start_gate import COMMANDED, ROLES
 from irl_ros.msg import EpisodeEvent
 from irl_ros.nodes import interface as names
 from irl_ros.nodes.base import run
@@ -178,7 +179,7 @@ class Recorder(ManagedNode):
         return tell("countdown", (), 0.0)
 
     def _missing(self) -> list[str]:
-        return self.session.missing(self.seconds(), self._offered())
+        return self.session.gate.missing(self.seconds(), self._offered())
 
     def _offered(self) -> set[str]:
         return {role for role in COMMANDED if self.count_publishers(self.session.topics[role][0])}

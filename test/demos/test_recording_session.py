@@ -20,8 +20,9 @@ from irl_ros.demos.demonstrations import load_demonstrations
 from irl_ros.demos.episode_report import episode_report
 from irl_ros.demos.message_types import EPISODE_EVENT, typestore
 from irl_ros.demos.recording import DISCARD, RELEASE, START, STOP
-from irl_ros.demos.recording_session import MEASURED, RecordingSession, SessionSettings, State
+from irl_ros.demos.recording_session import RecordingSession, SessionSettings, State
 from irl_ros.demos.session_folder import SessionFolder
+from irl_ros.demos.start_gate import MEASURED
 from irl_ros.errors import InputError
 
 COMMANDS = ("commands", "gripper")
@@ -89,7 +90,7 @@ def test_a_start_is_refused_and_every_topic_that_lacks_is_named(stage) -> None:
     assert not answer.done and all(topic in answer.text for topic, _ in list(s.topics.values())[:5])
     assert answer.text.count("nothing heard") == 3 and answer.text.count("nobody publishes it") == 2
     s.hear()
-    assert s.session.missing(0.5, COMMANDS) == []
+    assert s.session.gate.missing(0.5, COMMANDS) == []
     late = s.session.start(1.5, ("commands",))
     assert late.text == (
         "waiting for /joint_states (silent for 1.5 s), /ball/odometry (silent for 1.5 s), "
@@ -107,10 +108,10 @@ def test_joint_states_must_be_this_robots(stage, world) -> None:
     message.name[2] = "elbow"
     other = bytes(typestore().serialize_cdr(message, s.topics["joint_states"][1]))
     s.session.hear("joint_states", 0, other, 0.0)
-    assert s.session.missing(0.0, COMMANDS) == [], "another robot on the topic does not matter"
+    assert s.session.gate.missing(0.0, COMMANDS) == [], "another robot on the topic does not matter"
     for _ in range(60):
         s.session.hear("joint_states", 0, other, 0.0)
-    assert s.session.missing(0.0, COMMANDS) == ["/joint_states (without panda_joint3)"]
+    assert s.session.gate.missing(0.0, COMMANDS) == ["/joint_states (without panda_joint3)"]
 
 
 def test_what_a_hand_guided_arm_lacks_need_not_be_there(stage) -> None:
