@@ -27,8 +27,7 @@ GAMES: dict[str, Callable[..., Any]] = {
 }
 """Name → class, made as X(task, demonstrations, policy, reward, settings): see `irl.trainer.Algorithm`.
 
-What a class or an object may say beside that: `polishes = False`, its policy is not optimised further on its
-frozen reward; `learns_reward = False`, it leaves none and there is nothing to polish on."""
+What an object may say beside that: `learns_reward = False`, it leaves none and there is nothing to polish on."""
 ALGORITHMS = (*GAMES, "bc")
 
 

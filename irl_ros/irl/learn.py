@@ -174,7 +174,7 @@ class _Job:
             game = GAMES[algo](task, demonstrations, policy, reward, how)
             stages = [Stage("learning", game, how.iterations, how.episodes)]
             learns_reward = getattr(game, "learns_reward", True)
-            if learns_reward and getattr(game, "polishes", True):
+            if learns_reward:
                 polish, p = Reoptimisation(task, reward, policy, settings.polish), settings.polish
                 stages.append(Stage("polish", polish, p.iterations, p.ppo.episodes))
             modules: dict[str, nn.Module] = {"reward": reward}

@@ -188,10 +188,6 @@ def test_the_fit_of_g_is_reported_as_it_is() -> None:
     assert fits[1] == pytest.approx(0.0, abs=0.15)
 
 
-def test_a_policy_is_not_polished_on_what_g_could_not_say() -> None:
-    assert IQLearn.polishes is False
-
-
 @pytest.mark.parametrize(
     "keys", [{"episodes": 0}, {"chi": 0.0}, {"reward_spread": -1.0}, {"reward_steps": -1}]
 )
@@ -201,6 +197,13 @@ def test_impossible_settings_are_refused(keys: dict[str, object]) -> None:
 
 
 # --- learning ---
+
+
+def test_samples_begin_with_little_noise(point_task: Any) -> None:
+    agent, reward = point_task.agent(), RewardNet(1, 1, RewardSettings(hidden=(16,)))
+    for most, left in ((0.0, -1.0), (-3.0, -3.0)):
+        IQLearn(point_task, point_task.demonstrations(), agent, reward, IQLearnSettings(log_std=most))
+        assert agent.log_std.tolist() == [left]
 
 
 def test_it_goes_where_the_demonstrations_go(point_task: Any) -> None:
@@ -214,7 +217,7 @@ def test_it_goes_where_the_demonstrations_go(point_task: Any) -> None:
         temperature=0.02,
         temperature_rate=0.0,
     )
-    settings = IQLearnSettings(iterations=16, episodes=8, head_start=2, reward_steps=1, sac=sac)
+    settings = IQLearnSettings(iterations=16, episodes=8, head_start=2, log_std=0.0, reward_steps=1, sac=sac)
     agent, reward = point_task.agent(), RewardNet(1, 1, RewardSettings(hidden=(16,)))
     untrained = point_task.miss(agent)
     iq = IQLearn(point_task, point_task.demonstrations(), agent, reward, settings)

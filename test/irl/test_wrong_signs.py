@@ -48,7 +48,10 @@ CASES: dict[str, tuple[Any, Any]] = {
             iterations=ROUNDS, reward_steps=20, learning_rate=5e-3, averaging=0.0, restart=0, ppo=PPO
         ),
     ),
-    "iq_learn": (IQLearn, IQLearnSettings(iterations=ROUNDS, episodes=16, reward_steps=0, sac=SAC)),
+    "iq_learn": (
+        IQLearn,
+        IQLearnSettings(iterations=ROUNDS, episodes=16, head_start=5, log_std=0.0, reward_steps=0, sac=SAC),
+    ),
 }
 """Name → algorithm, and settings that take seconds."""
 
