@@ -27,7 +27,7 @@ GAMES: dict[str, Callable[..., Any]] = {
 }
 """Name → class, made as X(task, demonstrations, policy, reward, settings): see `irl.trainer.Algorithm`.
 
-What an object may say beside that: `learns_reward = False`, it leaves none and there is nothing to polish on."""
+An object may say beside that `learns_reward = False`: it leaves none, and there is nothing to polish on."""
 ALGORITHMS = (*GAMES, "bc")
 
 
