@@ -90,6 +90,7 @@ class Trainer:
         self.stage, self.iteration, self.env_steps, self.wall = 0, 0, 0, 0.0
         self.practice: dict[str, float] = {}
         self.progress = Progress()
+        self._begun = 0.0, 0  # wall and iteration where the stage, or this process's part of it, began
 
     def resume(self) -> bool:
         """Go back to the last checkpoint; False where there is none and learning starts from the beginning.
@@ -123,6 +124,7 @@ class Trainer:
             KeyboardInterrupt: Ctrl-C; the round under way has been finished, and a checkpoint holds it.
         """
         started = time.monotonic() - self.wall
+        self._begun = self.wall, self.iteration
         board = SummaryWriter(str(self.run.path), purge_step=self.iteration + 1)
         with board, stop_between_rounds() as stop:
             while True:
@@ -139,6 +141,7 @@ class Trainer:
                 if self.stage == len(self.stages) - 1:
                     break
                 self.stage += 1
+                self._begun = self.wall, self.iteration
                 self.save()
         self.progress.end()
 
@@ -164,19 +167,14 @@ class Trainer:
         if due or stage.algorithm.finished or not self.practice:
             self.practice = self.task.practice(stage.algorithm.policy)
         last = stage.algorithm.finished and stage is self.stages[-1]
-        steps_per_s = self.env_steps / max(self.wall, 1e-9)
-        ahead = sum(s.iterations * s.episodes for s in self.stages) * self.task.horizon
-        done = sum(s.iterations * s.episodes for s in self.stages[: self.stage])
-        done += getattr(stage.algorithm, "round", 0) * stage.episodes
-        left = max(0.0, ahead - done * self.task.horizon) / steps_per_s
         line = {
             "iteration": self.iteration,
             "iterations": sum(s.iterations for s in self.stages),
             "state": "done" if last else stage.name,
             "env_steps": self.env_steps,
             "wall_s": self.wall,
-            "steps_per_s": steps_per_s,
-            "remaining_s": 0.0 if last else left,
+            "steps_per_s": self.env_steps / max(self.wall, 1e-9),
+            "remaining_s": 0.0 if last else self._remaining(stage),
             **self.practice,
             **figures,
         }
@@ -185,6 +183,19 @@ class Trainer:
             if isinstance(value, float):
                 board.add_scalar(key, value, self.iteration)
         self.progress.show(line)
+
+    def _remaining(self, stage: Stage) -> float:
+        """Estimated time that is left, s: all rounds that may come, at what those of this stage took.
+
+        A later stage's round is taken to cost no more than one of this stage however many more episodes it
+        makes: most of a round is learning, not throwing.
+        """
+        wall, iteration = self._begun
+        a_round = (self.wall - wall) / (self.iteration - iteration)
+        rounds = float(max(0, stage.iterations - getattr(stage.algorithm, "round", 0)))
+        for later in self.stages[self.stage + 1 :]:
+            rounds += later.iterations * min(1.0, later.episodes / stage.episodes)
+        return rounds * a_round
 
 
 class Progress:
@@ -209,7 +220,7 @@ class Progress:
             f"  {line['steps_per_s'] / 1e3:6.1f}k steps/s"
             f"  {practised(line)}"
             + (f"  discriminator {accuracy:4.0%}" if accuracy is not None else "")
-            + (f"  in {clock(line['wall_s'])}" if done else f"  at most {clock(line['remaining_s'])} left")
+            + (f"  in {clock(line['wall_s'])}" if done else f"  about {clock(line['remaining_s'])} left")
         )
         print(f"\r{text:<118}" if self.terminal else text, end="" if self.terminal else "\n", flush=True)
 

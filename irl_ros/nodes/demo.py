@@ -167,7 +167,7 @@ class _LearningLine:
         line = f"{status.state:<10}"
         if status.iterations:
             line += f" round {status.iteration:>3}/{status.iterations}  hits {status.hit_rate:6.1%} @10 cm"
-            line += f"  {status.rate / 1e3:6.1f}k steps/s  at most {clock(status.remaining_s)} left"
+            line += f"  {status.rate / 1e3:6.1f}k steps/s  about {clock(status.remaining_s)} left"
         print(line + (f"  {status.message}" if status.message else ""), flush=True)
 
 
