@@ -219,6 +219,12 @@ def wall_clock_beside(rows: list[Row], rate: float) -> list[Row]:
     return [row.at(wall + round((row.received - first) / rate), row.stamp or 0) for row in rows]
 
 
+def skewed(rows: list[Row], topic: str, seconds: float) -> list[Row]:
+    """The computer that stamps a topic is so many s ahead."""
+    shift = round(seconds * _SECOND)
+    return [r.at(r.received, (r.stamp or 0) + shift) if r.topic.endswith(topic) else r for r in rows]
+
+
 def joint_states(rows: list[Row], change: Callable[..., None]) -> list[Row]:
     """joint_states changed in place by `change`."""
     changed = []
@@ -305,6 +311,9 @@ VARIANTS: dict[str, tuple[Callable[[Path, list[Row]], Path], str]] = {
     "joint_states never stamped": (lambda p, r: write(p, unstamped(r)), ""),
     "simulation at half speed, wall clock": (lambda p, r: write(p, wall_clock_beside(r, 0.5)), ""),
     "simulation at 20 x, wall clock": (lambda p, r: write(p, wall_clock_beside(r, 20.0)), ""),
+    "the arm's computer 0.6 s ahead": (lambda p, r: write(p, skewed(r, "states", 0.6)), "0.60 s behind"),
+    "the arm's computer 0.6 s behind": (lambda p, r: write(p, skewed(r, "states", -0.6)), "0.60 s ahead"),
+    "the ball's tracker 0.6 s ahead": (lambda p, r: write(p, skewed(r, "odometry", 0.6)), "0.60 s ahead"),
     "all clocks set back 100 s": (lambda p, r: write(p, later_half(r, -100, -100)), "set back"),
     "all clocks set back, sqlite3": (lambda p, r: write(p, later_half(r, -100, -100), "sqlite3"), "set back"),
     "all clocks leap 1 h": (lambda p, r: write(p, later_half(r, 3600, 3600)), ""),
