@@ -23,6 +23,10 @@ from irl_ros.robots.kinematics import Turn
 STOP_GAIN = 0.2
 """Share of what a joint is beyond its travel that a stop takes back in a physics step (Bullet's parameter of
 that name is erp). Stops are soft: one acts from the step after the joint has passed it."""
+DEEP = 0.04
+"""What a joint may be beyond its travel, rad (m), and still be pushed back. Deeper in, where one of 10 rad/s
+gets in a step, a stop only keeps it from going on (a threshold of Bullet's contacts, which is there for a
+correction that its joint stops do not have)."""
 SLACK = 1e-4
 """How much slower than its stop wants it a joint may come back before the stop is said to act, rad/s: above
 rounding of float32, below what matters."""
@@ -165,8 +169,12 @@ class ArmStep:
     def _room(q: Numbers, load: Load) -> tuple[list[Number], list[Number]]:
         """The least and the most velocity that stops allow."""
         gain = times(STOP_GAIN, load.rate)
-        least = [torch.where(p < x, gain * (x - p), -FREE) for x, p in zip(load.lower, q, strict=True)]
-        most = [torch.where(p > x, gain * (x - p), FREE) for x, p in zip(load.upper, q, strict=True)]
+
+        def back(excess: Number) -> Number:
+            return torch.where(excess > DEEP, load.zero, times(gain, excess))
+
+        least = [torch.where(p < x, back(x - p), -FREE) for x, p in zip(load.lower, q, strict=True)]
+        most = [torch.where(p > x, -back(p - x), FREE) for x, p in zip(load.upper, q, strict=True)]
         return least, most
 
 

@@ -48,14 +48,14 @@ class JointLimits:
 
         A command c above v takes at most c T of the room, then c² / 2a to brake: c T + c² / 2a ≤ room. One
         below v is reached on a ramp that takes (v² - c²) / 2a + c (T - (v - c) / a), more than c T. Where not
-        even braking helps, the result asks for more deceleration than the arm has, and the ramp gives all
-        there is.
+        even braking helps the result is 0, and the ramp brakes as hard as the arm can. A joint beyond its
+        limit is never sent back: at rest there, the sign of a rounding error would decide.
         """
         a, step = self.acceleration, self.acceleration * self.period
         faster = (step * step + 2 * a * room.clamp_min(0.0)).sqrt() - step
         slack = step - v
         slower = 0.5 * ((slack * slack + 4 * a * room - 2 * v * v).clamp_min(0.0).sqrt() - slack)
-        return torch.where(v <= faster, faster, slower)
+        return torch.where(v <= faster, faster, slower.clamp_min(0.0))
 
     def ramp(self, qd: Tensor, command: Tensor, time: Any) -> Tensor:
         """Velocity, rad/s, `time` s after the command: from qd towards it at the acceleration limit."""

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from irl_ros.sim import BatchWorld, BulletWorld, load_world, throw
+from irl_ros.sim.arm_step import DEEP
 
 WORLDS = {
     "default": {},
@@ -114,6 +115,26 @@ def test_starts_in_motion_agree(robot: str, open_loop) -> None:
             torch.testing.assert_close(one.ball_velocity, other.ball_velocity, rtol=0, atol=1e-9)
             one, other = batch.step(action), bullet.step(action)
         torch.testing.assert_close(batch.outcome().landing, bullet.outcome().landing, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_joints_that_run_into_their_stops_agree(compiled: bool) -> None:
+    """At up to 20 rad/s: from some speed on a joint is too deep in its stop for this to push it back."""
+    world = load_world({"robot": "xarm6", "arm": {"effort_scale": 0.3}})
+    speed, targets = torch.tensor([2.0, 6.0, 9.0, 12.0, 15.0, 20.0]).double(), world.sample_targets(6)
+    q, v = torch.tensor(world.home).double().repeat(6, 1), torch.zeros(6, 6).double()
+    q[:, 4], v[:, 4] = world.robot.lower[4] + 0.01, -speed
+    keep = torch.cat((torch.zeros(6, 6), torch.full((6, 1), -1.0)), 1).double()
+    batch = BatchWorld(world, dtype=torch.float64, compiled=compiled)
+    with BulletWorld(world) as bullet:
+        one, other = batch.reset(targets, (q, v)), bullet.reset(targets, (q, v))
+        for step in range(8):
+            one, other = batch.step(keep), bullet.step(keep)
+            torch.testing.assert_close(one.q, other.q, rtol=0, atol=1e-5)
+            if step == 0:
+                deep = world.robot.lower[4] - other.q[:, 4]
+                assert (deep > 0).all() and ((other.qd[:, 4] == 0) == (deep > DEEP)).all()
+                assert 0 < (deep > DEEP).sum() < 6
 
 
 def test_single_precision_lands_within_a_tenth_of_a_millimetre(open_loop) -> None:
