@@ -15,7 +15,7 @@ The reward comes last. Q − γ V' depends on all that the policy sees: the arm,
 demonstrations. g_ψ(φ(s)) is fitted to it, standardised, by regression on demonstrations and replay.
 `reward_fit` in the log is the share of its variance that g explains (R²); what g cannot say is not in the
 exported reward. On throws g is the better half: where the policy that Q implies is wrong by a little all
-along, the ball goes astray, and the policy optimised on g hits.
+along, the ball goes astray, and the clone optimised on g hits.
 
 What differs from the paper for that: the policy's noise is small from the first round on. With χ² the implied
 reward is 2c (d_E − d) / (d_E + d) of demonstrations d_E against replay d at its best, which is flat, at its
@@ -24,6 +24,7 @@ end, wherever the replay hardly comes: samples have to land about as near to the
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,6 +51,9 @@ class IQLearnSettings:
     """Rounds of Q alone before the first policy step."""
     log_std: float = -3.0
     """Most noise that the policy begins with, where it has a Gaussian's: log σ of its actions."""
+    keeps_policy: bool = False
+    """Hand on the policy that Q implies. Else it is the one that came, a clone, which is then optimised on g:
+    that one hits at times, and has the noise to learn by."""
     chi: float = 0.5
     """c: implied rewards end within ±4c."""
     reward_steps: int = 20
@@ -125,6 +129,7 @@ class IQLearn:
     ) -> None:
         self.task, self.policy, self.reward, self.settings = task, policy, reward, settings
         sizes = demonstrations.observations.shape[-1], demonstrations.actions.shape[-1]
+        self.came = copy.deepcopy(policy.state_dict())
         if isinstance(noise := getattr(policy, "log_std", None), Tensor):
             noise.data.clamp_(max=settings.log_std)
         self.sac = SAC(policy, *sizes, settings.sac)
@@ -155,6 +160,8 @@ class IQLearn:
         # recover a reward: r = Q − γ V'
         figures |= self.fit_reward(replayed)
         self.round += 1
+        if self.finished and not s.keeps_policy:
+            self.policy.load_state_dict(self.came)
         return figures | rollout.figures
 
     def q(self, observation: Tensor, action: Tensor) -> Tensor:

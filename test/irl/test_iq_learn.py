@@ -206,6 +206,16 @@ def test_samples_begin_with_little_noise(point_task: Any) -> None:
         assert agent.log_std.tolist() == [left]
 
 
+def test_the_policy_that_came_goes_on_unless_asked_otherwise(point_task: Any) -> None:
+    came = weights_sha256(small(point_task, log_std=0.0).policy)
+    for keeps in (False, True):
+        iq = small(point_task, keeps_policy=keeps, log_std=0.0)
+        while not iq.finished:
+            assert iq.round < 3 or weights_sha256(iq.policy) != came
+            iq.iterate()
+        assert (weights_sha256(iq.policy) == came) is not keeps
+
+
 def test_it_goes_where_the_demonstrations_go(point_task: Any) -> None:
     torch.manual_seed(1)
     sac = SACSettings(
@@ -217,7 +227,9 @@ def test_it_goes_where_the_demonstrations_go(point_task: Any) -> None:
         temperature=0.02,
         temperature_rate=0.0,
     )
-    settings = IQLearnSettings(iterations=16, episodes=8, head_start=2, log_std=0.0, reward_steps=1, sac=sac)
+    settings = IQLearnSettings(
+        iterations=16, episodes=8, head_start=2, log_std=0.0, keeps_policy=True, reward_steps=1, sac=sac
+    )
     agent, reward = point_task.agent(), RewardNet(1, 1, RewardSettings(hidden=(16,)))
     untrained = point_task.miss(agent)
     iq = IQLearn(point_task, point_task.demonstrations(), agent, reward, settings)
@@ -229,13 +241,14 @@ def test_it_goes_where_the_demonstrations_go(point_task: Any) -> None:
 # --- resume ---
 
 
-def small(point_task: Any) -> IQLearn:
+def small(point_task: Any, **keys: Any) -> IQLearn:
     torch.manual_seed(0)
     settings = IQLearnSettings(
         iterations=9,
         episodes=4,
         head_start=2,
         reward_steps=2,
+        **keys,
         sac=SACSettings(steps=3, batch=32, hidden=(16,)),
     )
     reward = RewardNet(1, 1, RewardSettings(hidden=(8,)))
