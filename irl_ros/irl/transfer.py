@@ -191,8 +191,8 @@ def _stages(
             other.observation.load_state_dict(policy.observation.state_dict())
             searches.append(Reoptimisation(task, reward, other, r))
     learning = Stage("learning", searches[0], r.iterations, r.ppo.episodes)
-    trial = min(settings.trial, r.iterations - 1)  # the last round is the chosen one's
-    if len(searches) == 1 or trial < 1:
+    trial = min(settings.trial, r.iterations)
+    if len(searches) == 1 or trial == 0:
         return [learning]
     stage = Stage("trial", Candidates(searches, trial), len(searches) * trial, r.ppo.episodes)
     return [stage, learning]
