@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from irl_ros.errors import InputError, unknown_name
-from irl_ros.irl.candidates import Candidates
 from irl_ros.irl.learn import check_verb, close_simulator, make_simulator
 from irl_ros.irl.reoptimise import FAR_SIGHTED, Reoptimisation, ReoptimiseSettings
 from irl_ros.irl.run_directory import (
@@ -27,7 +26,7 @@ from irl_ros.rewards.true_reward import TrueReward
 from irl_ros.rl.policy import UNTRAINED_LOG_STD, Policy, PolicySettings, load_policy
 from irl_ros.rl.ppo import PPOSettings
 from irl_ros.rl.throw_task import Starts, ThrowTask, ThrowTaskSettings
-from irl_ros.settings import as_dict, at_least, build, load_yaml, override
+from irl_ros.settings import as_dict, build, load_yaml, override
 from irl_ros.sim import State, World, load_world
 
 
@@ -41,15 +40,8 @@ class TransferSettings:
             iterations=300, ppo=PPOSettings(episodes=512, gae_lambda=FAR_SIGHTED)
         )
     )
-    candidates: int = 3
-    """Untrained policies that are tried in a fresh start; one goes on (`irl.candidates`)."""
-    trial: int = 30
-    """Rounds of each, the first of its `reoptimise.iterations`."""
     task: ThrowTaskSettings = field(default_factory=ThrowTaskSettings)
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
-
-    def __post_init__(self) -> None:
-        at_least(self, 1, "candidates", "trial")
 
 
 def transfer(
@@ -163,8 +155,10 @@ def _work(description: dict[str, Any], target: RunDirectory, resume: bool) -> No
         target.save_starts(starts)
         whose = "true reward" if by_true else f"learned reward of {source}"
         print(f"{whose} in world '{world.name}', {description['start']} start")
-        fresh = description["start"] == "fresh"
-        trainer = Trainer(target, task, _stages(settings, task, reward, policy, fresh), {}, settings.trainer)
+        r = settings.reoptimise
+        algorithm = Reoptimisation(task, reward, policy, r)
+        stage = Stage("learning", algorithm, r.iterations, r.ppo.episodes)
+        trainer = Trainer(target, task, [stage], {}, settings.trainer)
         if resume:
             trainer.resume()
         trainer.fit()
@@ -173,29 +167,6 @@ def _work(description: dict[str, Any], target: RunDirectory, resume: bool) -> No
     if kept:
         learned.save(target.path)
     policy.save(target.path)
-
-
-def _stages(
-    settings: TransferSettings,
-    task: ThrowTask,
-    reward: Callable[[State], Tensor],
-    policy: Policy,
-    fresh: bool,
-) -> list[Stage]:
-    """The search for `policy`, after a trial of others like it where it is untrained."""
-    r = settings.reoptimise
-    searches = [Reoptimisation(task, reward, policy, r)]
-    if fresh:
-        for _ in range(1, settings.candidates):
-            other = Policy(policy.world, policy.settings).to(task.device)
-            other.observation.load_state_dict(policy.observation.state_dict())
-            searches.append(Reoptimisation(task, reward, other, r))
-    learning = Stage("learning", searches[0], r.iterations, r.ppo.episodes)
-    trial = min(settings.trial, r.iterations)
-    if len(searches) == 1 or trial == 0:
-        return [learning]
-    stage = Stage("trial", Candidates(searches, trial), len(searches) * trial, r.ppo.episodes)
-    return [stage, learning]
 
 
 def warm_policy(run: str | Path, world: World, device: torch.device) -> Policy:
