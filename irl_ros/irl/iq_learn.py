@@ -18,7 +18,7 @@ exported reward. On throws g is the better half: where the policy that Q implies
 along, the ball goes astray, and the clone optimised on g hits.
 
 What differs from the paper for that: the policy's noise is small from the first round on. With χ² the implied
-reward is 2c (d_E − d) / (d_E + d) of demonstrations d_E against replay d at its best, which is flat, at its
+reward is 4c (d_E − d) / (d_E + d) of demonstrations d_E against replay d at its best, which is flat, at its
 end, wherever the replay hardly comes: samples have to land about as near to the target as people do.
 """
 
