@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
+import bag_variants as variants
 import numpy as np
 import pytest
 
@@ -13,13 +12,6 @@ from irl_ros.demos.audit import describe
 from irl_ros.demos.bag import find_bags
 from irl_ros.demos.demonstrations import load_demonstrations
 from irl_ros.demos.recording import read_recording
-from irl_ros.resources import SOURCE_ROOT
-
-_spec = importlib.util.spec_from_file_location("bag_variants", SOURCE_ROOT / "benchmarks" / "bag_variants.py")
-assert _spec is not None and _spec.loader is not None
-variants = importlib.util.module_from_spec(_spec)
-sys.modules["bag_variants"] = variants  # its dataclasses look themselves up
-_spec.loader.exec_module(variants)
 
 
 @pytest.fixture(scope="module")
