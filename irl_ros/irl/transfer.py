@@ -20,13 +20,14 @@ from irl_ros.irl.run_directory import (
     load_starts,
     restore_world,
 )
+from irl_ros.irl.searches import Searches
 from irl_ros.irl.trainer import Stage, Trainer, TrainerSettings
 from irl_ros.rewards.reward import Reward, load_reward
 from irl_ros.rewards.true_reward import TrueReward
 from irl_ros.rl.policy import UNTRAINED_LOG_STD, Policy, PolicySettings, load_policy
 from irl_ros.rl.ppo import PPOSettings
 from irl_ros.rl.throw_task import Starts, ThrowTask, ThrowTaskSettings
-from irl_ros.settings import as_dict, build, load_yaml, override
+from irl_ros.settings import as_dict, at_least, build, load_yaml, override
 from irl_ros.sim import State, World, load_world
 
 
@@ -37,11 +38,17 @@ class TransferSettings:
     policy: PolicySettings = field(default_factory=lambda: PolicySettings(log_std=UNTRAINED_LOG_STD))
     reoptimise: ReoptimiseSettings = field(
         default_factory=lambda: ReoptimiseSettings(
-            iterations=300, ppo=PPOSettings(episodes=512, gae_lambda=FAR_SIGHTED)
+            iterations=200, ppo=PPOSettings(episodes=512, entropy=0.01, gae_lambda=FAR_SIGHTED)
         )
     )
+    searches: int = 2
+    """Untrained policies that a fresh start tries, one after the other; the one that the reward values most
+    is kept (irl/searches.py). A warm start is one search."""
     task: ThrowTaskSettings = field(default_factory=ThrowTaskSettings)
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "searches")
 
 
 def transfer(
@@ -155,9 +162,12 @@ def _work(description: dict[str, Any], target: RunDirectory, resume: bool) -> No
         target.save_starts(starts)
         whose = "true reward" if by_true else f"learned reward of {source}"
         print(f"{whose} in world '{world.name}', {description['start']} start")
+        policies = [policy]
+        if description["start"] == "fresh":
+            policies += [_another(policy) for _ in range(1, settings.searches)]
         r = settings.reoptimise
-        algorithm = Reoptimisation(task, reward, policy, r)
-        stage = Stage("learning", algorithm, r.iterations, r.ppo.episodes)
+        algorithm = Searches([Reoptimisation(task, reward, each, r) for each in policies])
+        stage = Stage("learning", algorithm, len(policies) * r.iterations, r.ppo.episodes)
         trainer = Trainer(target, task, [stage], {}, settings.trainer)
         if resume:
             trainer.resume()
@@ -167,6 +177,13 @@ def _work(description: dict[str, Any], target: RunDirectory, resume: bool) -> No
     if kept:
         learned.save(target.path)
     policy.save(target.path)
+
+
+def _another(policy: Policy) -> Policy:
+    """With other first weights, all else alike."""
+    other = Policy(policy.world, policy.settings).to(policy.log_std.device)
+    other.observation.load_state_dict(policy.observation.state_dict())
+    return other
 
 
 def warm_policy(run: str | Path, world: World, device: torch.device) -> Policy:

@@ -14,6 +14,7 @@ from irl_ros.evaluation.report import write_report
 from irl_ros.irl.learn import learn
 from irl_ros.irl.reoptimise import Reoptimisation, ReoptimiseSettings
 from irl_ros.irl.run_directory import read_metrics
+from irl_ros.irl.searches import Searches
 from irl_ros.irl.transfer import transfer
 from irl_ros.rewards.reward import load_reward
 from irl_ros.rewards.true_reward import TrueReward
@@ -49,7 +50,8 @@ def test_a_run_in_a_changed_world(uninterrupted: Path, tmp_path: Path, start: st
         # the reward goes along, frozen
         weights = (run / "reward.safetensors").read_bytes()
         assert weights == (uninterrupted / "reward.safetensors").read_bytes()
-        assert [m["state"] for m in read_metrics(run)] == ["learning", "done"]
+        rounds = 4 if start == "fresh" else 2  # two searches, or one
+        assert [m["state"] for m in read_metrics(run)] == ["learning"] * (rounds - 1) + ["done"]
     # one seed, hence the same first throws; each reward has its own opinion of them
     first = {reward: read_metrics(run)[0] for reward, run in runs.items()}
     assert first["learned"]["explore_hit_10cm"] == first["true"]["explore_hit_10cm"]
@@ -124,6 +126,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         ({"run": None, "reward": "true"}, "--world: is not given"),
         ({"overrides": ["reoptimise.rounds=3"]}, "unknown key 'reoptimise.rounds'"),
         ({"overrides": ["reoptimise.settle=-1"]}, "settle: must be at least 0"),
+        ({"overrides": ["searches=0"]}, "searches: must be at least 1"),
         ({"out": uninterrupted}, "exists already"),
     ]
     for changes, message in cases:
@@ -168,3 +171,25 @@ def test_policy_steps_shrink_towards_the_end(world: World, task_of: Callable[[Po
         targets.append(polish.ppo.target_kl)
     expected = [0.02] * 5 + [0.015, 0.01, 0.005]
     assert targets == pytest.approx(expected)
+
+
+def test_of_several_searches_the_best_by_their_reward_is_kept(
+    world: World, task_of: Callable[[Policy], ThrowTask]
+) -> None:
+    torch.manual_seed(0)
+    settings = ReoptimiseSettings(iterations=2, ppo=PPOSettings(episodes=4))
+
+    def search(worth: float) -> Reoptimisation:
+        policy = Policy(world)
+        return Reoptimisation(task_of(policy), lambda s: s.landed.float() + worth, policy, settings)
+
+    searches = Searches([search(worth) for worth in (0.0, 2.0, 1.0)])
+    first = searches.searches[0].policy
+    under_way = []
+    while not searches.finished:
+        under_way.append(searches.policy)
+        searches.iterate()
+    assert under_way == [s.policy for s in searches.searches for _ in range(2)]
+    assert searches.round == 6 and searches.policy is first
+    for kept, best, other in zip(*(s.policy.parameters() for s in searches.searches), strict=True):
+        assert torch.equal(kept, best) and not torch.equal(kept, other)
