@@ -1,7 +1,7 @@
 """Adversarial inverse reinforcement learning (Fu, Luo & Levine 2018, "Learning robust rewards with AIRL").
 
-Read beside the paper: ψ are the parameters of f_ψ(s, s') = g_ψ(s) + γ h_ψ(s') − h_ψ(s) (eq. 4), θ those of
-the policy, τ a throw. Algorithm 1's steps are marked in `AIRL.iterate`.
+Read beside the paper: ψ are the parameters of the discriminator (irl/discriminator.py: eq. 4), θ those of the
+policy, τ a throw. Algorithm 1's steps are marked in `AIRL.iterate`.
 
 Where this differs from the paper, it is so that the frozen reward survives being optimised afresh:
 
@@ -28,15 +28,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from irl_ros.errors import unknown_name
-from irl_ros.irl.regularisation import gradient_penalty
+from irl_ros.irl.discriminator import Discriminator, DiscriminatorSettings
 from irl_ros.irl.reoptimise import rewards_of
-from irl_ros.irl.samplers import Sampler, draw_mixed, log_mixture, restore_samplers, samplers_state
+from irl_ros.irl.samplers import Sampler, log_mixture, mixture_weights, restore_samplers, samplers_state
 from irl_ros.irl.transitions import Transitions
-from irl_ros.networks import mlp
 from irl_ros.rewards.reward_net import RewardNet
 from irl_ros.rl.agent import Agent
 from irl_ros.rl.ppo import PPO, PPOSettings
@@ -47,7 +46,7 @@ POLICY_REWARDS = ("reward", "logit", "discriminator")
 
 
 @dataclass(frozen=True)
-class AIRLSettings:
+class AIRLSettings(DiscriminatorSettings):
     iterations: int = 160
     """Most rounds of the game."""
     head_start: int = 3
@@ -58,20 +57,6 @@ class AIRLSettings:
     """ψ rests, and the game may end, when the policy's throws score what the demonstrations score."""
     rival: int = 40
     """Rounds of a rival's life, after which another begins untrained; 0: no rival."""
-    discriminator_steps: int = 20
-    """Gradient steps on ψ in a round."""
-    batch: int = 512
-    """Demonstrated transitions in a discriminator batch; as many sampled ones."""
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    gain: float = 5.0
-    """Scale of g in the discriminator's logit: g lies in (−1, 1), log density ratios do not."""
-    gradient_penalty: float = 0.2
-    """Weight of E|∇_φ g|² between demonstrated and sampled features."""
-    match_noise: bool = True
-    """Give demonstrated actions the sampler's noise before taking log π of them."""
-    shaping_hidden: tuple[int, ...] = (32,)
-    """Units of h."""
     background: bool = True
     """Begin the mixture with policies that throw wrongly on purpose."""
     sampler_episodes: int = 128
@@ -89,12 +74,11 @@ class AIRLSettings:
         return self.ppo.episodes * (2 if self.rival else 1)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.policy_reward not in POLICY_REWARDS:
             raise ValueError("; ".join(unknown_name("policy_reward", self.policy_reward, POLICY_REWARDS)))
-        at_least(self, 1, "discriminator_steps", "batch", "sampler_episodes", "keep_every")
-        at_least(self, 0, "iterations", "head_start", "least", "rival", "learning_rate", "gradient_penalty")
-        if not self.gain > 0:
-            raise ValueError(f"gain: must be above 0, found {self.gain}")
+        at_least(self, 1, "sampler_episodes", "keep_every")
+        at_least(self, 0, "iterations", "head_start", "least", "rival")
 
 
 class AIRL:
@@ -117,15 +101,8 @@ class AIRL:
         settings: AIRLSettings,
     ) -> None:
         self.task, self.policy, self.reward, self.settings = task, policy, reward, settings
-        size = demonstrations.observations.shape[-1]
-        self.shaping = mlp([size, *settings.shaping_hidden, 1], last_gain=0.1).to(task.device)
-        self.offset = nn.Parameter(torch.zeros((), device=task.device))
-        self.discriminator = nn.ModuleDict({"g": self.reward, "h": self.shaping})
-        self.optimizer = torch.optim.AdamW(
-            [*self.discriminator.parameters(), self.offset],
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-        )
+        observed = demonstrations.observations.shape[-1]
+        self.discriminator = Discriminator(reward, observed, settings.ppo.gamma, settings)
         self.ppo, self.rival = PPO(policy, settings.ppo), PPO(policy.untrained(), settings.ppo)
         self.demonstrations = Transitions.of(demonstrations)
         wrong = task.background(policy) if settings.background else []
@@ -148,7 +125,9 @@ class AIRL:
         mixture = [*self.samplers, *players]
         # step 4: train D_ψ by logistic regression to tell demonstrations from samples
         settled, scores = self.settled(players)
-        figures = {} if settled else self.train_discriminator(mixture)
+        figures = {}
+        if not settled:
+            figures = self.discriminator.train(self.demonstrations, mixture, self.policy)
         if self.round % s.keep_every == 0:
             self.samplers += [x.some(s.sampler_episodes) for x in players]
         # steps 5 and 6: r = log D − log(1 − D) = f − log π, and a policy step on it. E[−log π] is PPO's
@@ -162,16 +141,15 @@ class AIRL:
         self._end_of_round(settled)
         return figures | scores | rollout.figures
 
-    @torch.no_grad()
     def settled(self, players: list[Sampler]) -> tuple[bool, dict[str, float]]:
         """Whether ψ may rest: the policy (the last player) scores what is demonstrated, the rival no more.
 
         Returns:
             That, and the scores: mean g of a step.
         """
-        s = self.settings
-        earned = [float(self.g(x.transitions).mean()) for x in players]
-        policy, best, expert = earned[-1], max(earned), float(self.g(self.demonstrations).mean())
+        s, d = self.settings, self.discriminator
+        earned = [d.score(x.transitions) for x in players]
+        policy, best, expert = earned[-1], max(earned), d.score_expert(self.demonstrations, self.policy)
         scores = {"reward_mean": policy, "reward_demonstrations": expert, "reward_best": best}
         return s.stop_at_match and self.round >= s.least and policy >= expert and best <= policy, scores
 
@@ -184,23 +162,13 @@ class AIRL:
         if life:
             self.rival = PPO(self.policy.untrained(), self.settings.ppo)
 
-    def g(self, batch: Transitions) -> Tensor:
-        """g_ψ, [K]."""
-        return self.reward.of_features(batch.features, batch.action)
-
-    def f(self, batch: Transitions) -> Tensor:
-        """f_ψ(s, s') in the discriminator's scale and up to its constant, [K] (eq. 4)."""
-        gamma = self.settings.ppo.gamma
-        h, h_next = self.shaping(batch.observation)[:, 0], self.shaping(batch.next_observation)[:, 0]
-        return self.settings.gain * self.g(batch) + self.offset + gamma * h_next - h
-
     @torch.no_grad()
     def policy_reward(self, rollout: Rollout, mixture: list[Sampler]) -> Tensor:
         """What settings.policy_reward names, in units of g, and the task's shaping, [N, T]."""
         s, batch = self.settings, Transitions.of(rollout.trajectories)
-        paid = self.f(batch)
+        paid = self.discriminator.f(batch)
         if s.policy_reward == "reward":
-            paid = paid - self.offset
+            paid = paid - self.discriminator.offset
         else:
             paid = paid - log_mixture(batch, mixture, mixture_weights(len(mixture)))
             if s.policy_reward == "discriminator":
@@ -208,34 +176,10 @@ class AIRL:
         paid = paid.reshape(rollout.log_prob.shape) / s.gain
         return paid + self.task.shaping(rollout, self.reward, s.ppo.gamma)
 
-    def train_discriminator(self, mixture: list[Sampler]) -> dict[str, float]:
-        """Logistic regression on D_ψ = exp f / (exp f + μ), μ(a | s) the mixture of all samplers."""
-        s, weights = self.settings, mixture_weights(len(mixture))
-        losses, right = [], []
-        for _ in range(s.discriminator_steps):
-            expert = self.demonstrations.draw(s.batch)
-            if s.match_noise:
-                expert = expert.jittered(self.policy)
-            sample = draw_mixed(mixture, weights, s.batch)
-            batch = Transitions.cat([expert, sample])
-            logit = self.f(batch) - log_mixture(batch, mixture, weights)
-            label = (torch.arange(len(batch), device=logit.device) < len(expert)).to(logit)
-            loss = functional.binary_cross_entropy_with_logits(logit, label)
-            penalty = gradient_penalty(self.reward, expert, sample)
-            self.optimizer.zero_grad()
-            (loss + s.gradient_penalty * penalty).backward()
-            self.optimizer.step()
-            losses.append(float(loss.detach()))
-            right.append(float(((logit > 0) == (label > 0)).float().mean()))
-        count = len(losses)
-        return {"discriminator_loss": sum(losses) / count, "discriminator_accuracy": sum(right) / count}
-
     def state_dict(self) -> dict[str, Any]:
         """Everything a later `load_state_dict` needs to go on as if never stopped."""
         return {
-            "discriminator": dict(self.discriminator.state_dict()),
-            "offset": self.offset.detach(),
-            "optimizer": self.optimizer.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
             "ppo": self.ppo.state_dict(),
             "rival": self.rival.state_dict(),
             "samplers": samplers_state(self.samplers),
@@ -245,16 +189,7 @@ class AIRL:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.discriminator.load_state_dict(state["discriminator"])
-        self.offset.data.copy_(state["offset"])
-        self.optimizer.load_state_dict(state["optimizer"])
         self.ppo.load_state_dict(state["ppo"])
         self.rival.load_state_dict(state["rival"])
         self.samplers = restore_samplers(state["samplers"], self.policy, self.task.device)
         self.round, self.over = state["round"], state["over"]
-
-
-def mixture_weights(count: int) -> Tensor:
-    """Weights of a mixture's samplers, [count]: the last, the policy of the day, gives half of them."""
-    weights = torch.ones(count)
-    weights[-1] = max(1.0, count - 1.0)
-    return weights / weights.sum()

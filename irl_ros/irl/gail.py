@@ -10,7 +10,7 @@ does, and leaves no reward.
 
 Where this differs from the paper:
 
-* PPO takes the policy step (theirs: TRPO), from a warm start by cloning (they tried that too: §6).
+* PPO takes the policy step (theirs: TRPO), from a warm start by cloning (they propose it: §7).
 * Like with like. People move smoothly, samplers with noise, and a D that sees actions would tell them apart
   by that alone. So demonstrated actions get the policy's own noise first.
 * D is bounded and smooth: tanh, few units, gradient penalty (Gulrajani et al. 2017, towards slope 0).

@@ -15,7 +15,7 @@ nats from episode to episode of one and the same policy, and D is sure before R 
   the same fixed point, where policy and reward agree and every logit is 0; away from it R learns too much.
 * Segments. `segment` = L judges pieces of L steps; T (0) is the paper. One log Z no longer serves, because
   what is still to come depends on where a piece starts and ends, so it gets h(s_end) − h(s_start), with h = 0
-  at the end of the episode. L = 1 is AIRL with its shaping undiscounted.
+  at the end of the episode. L = 1 is AIRL with `shaping_ends`, undiscounted.
 * Background. q is the mixture of all policies so far and of some that act wrongly on purpose, as densities of
   whole trajectories (the fusion of Finn, Levine & Abbeel 2016, §4.3). As in AIRL.
 * Like with like. Demonstrated actions get the policy's noise before log q is taken of them. As in AIRL.
@@ -27,7 +27,7 @@ All are settings; `PAPER` turns every one of them off.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -35,9 +35,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from irl_ros.errors import InputError, unknown_name
-from irl_ros.irl.airl import mixture_weights
 from irl_ros.irl.regularisation import gradient_penalty
-from irl_ros.irl.samplers import Sampler, restore_samplers, samplers_state
+from irl_ros.irl.samplers import Sampler, mixture_weights, restore_samplers, samplers_state
 from irl_ros.irl.segments import Segments, draw_mixed_segments, log_mixture_of_segments
 from irl_ros.irl.transitions import Transitions
 from irl_ros.networks import mlp
@@ -75,7 +74,7 @@ class GANGCLSettings:
     gain: float = 5.0
     """Nats a step that g is worth: g lies in (−1, 1), log densities do not."""
     gradient_penalty: float = 0.5
-    """Weight of E|∇_φ g|² between demonstrated and sampled features."""
+    """Weight of E|∇g|² between demonstrated and sampled inputs of g."""
     match_noise: bool = True
     """Give demonstrated actions the sampler's noise before taking log q of them."""
     log_bound: float = 20.0
@@ -188,7 +187,7 @@ class GANGCL:
         if self.round >= s.head_start:
             figures |= self.ppo.update(rollout, self.policy_reward(rollout))
         self.round += 1
-        policy_score, expert_score = self.score(rollout.trajectories), self.score(self.demonstrations)
+        policy_score, expert_score = self.score(rollout.trajectories), self.score(self.alike())
         self.matched = s.stop_at_match and self.round >= s.least and policy_score >= expert_score
         figures |= {"reward_mean": policy_score, "reward_demonstrations": expert_score}
         return figures | {"log_z": float(self.log_z.detach())} | rollout.figures
@@ -196,6 +195,13 @@ class GANGCL:
     def g(self, episodes: Trajectories) -> Tensor:
         """g_ψ of every step of episodes or segments, [N, T]."""
         return self.reward.of_features(episodes.features[:, :-1], episodes.actions)
+
+    def alike(self) -> Trajectories:
+        """The demonstrations as they are scored: where g sees actions, as D is shown them."""
+        shown = self.demonstrations
+        if not (self.settings.match_noise and self.reward.sees_action):
+            return shown
+        return replace(shown, actions=self.policy.jitter(shown.actions))
 
     @torch.no_grad()
     def score(self, episodes: Trajectories) -> float:

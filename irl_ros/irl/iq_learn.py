@@ -100,8 +100,8 @@ class Steps(TensorBatch):
     def of(cls, made: Trajectories, gamma: float) -> Steps:
         """Every step of whole episodes."""
         flat, t = Transitions.of(made), torch.arange(made.actions.shape[1], device=made.actions.device)
-        weight, goes_on = (x.to(made.actions).repeat(len(made)) for x in (gamma**t, t < len(t) - 1))
-        return cls(flat.observation, flat.next_observation, flat.features, flat.action, weight, goes_on)
+        weight = (gamma**t).to(made.actions).repeat(len(made))
+        return cls(flat.observation, flat.next_observation, flat.features, flat.action, weight, flat.goes_on)
 
     def draw(self, count: int) -> Steps:
         """`count` of them at random, with replacement."""
@@ -130,8 +130,6 @@ class IQLearn:
         self.task, self.policy, self.reward, self.settings = task, policy, reward, settings
         sizes = demonstrations.observations.shape[-1], demonstrations.actions.shape[-1]
         self.came = copy.deepcopy(policy.state_dict())
-        if isinstance(noise := getattr(policy, "log_std", None), Tensor):
-            noise.data.clamp_(max=settings.log_std)
         self.sac = SAC(policy, *sizes, settings.sac)
         self.demonstrations = Steps.of(demonstrations, settings.sac.gamma)
         self.reward_optimizer = torch.optim.Adam(reward.parameters(), lr=settings.reward_rate)
@@ -145,6 +143,8 @@ class IQLearn:
     def iterate(self) -> dict[str, float]:
         """One round: episodes, K steps of Q and policy (Algorithm 1), g after them; returns figures."""
         s = self.settings
+        if self.round == 0 and isinstance(noise := getattr(self.policy, "log_std", None), Tensor):
+            noise.data.clamp_(max=s.log_std)
         rollout = self.task.rollout(self.policy, s.episodes)
         self.replay = replay = self.replay.with_more([rollout]) if self.replay else Replay([rollout])
         figures: dict[str, float] = {}

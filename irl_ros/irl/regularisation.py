@@ -12,7 +12,9 @@ from irl_ros.rewards.reward_net import RewardNet
 def gradient_penalty(
     reward: RewardNet, expert: Transitions, sample: Transitions, allowed: float = 0.0
 ) -> Tensor:
-    """E |∇_φ g|² on lines between expert and sampled features (after Gulrajani et al. 2017, eq. 3, to zero).
+    """E |∇g|² on lines between expert and sampled inputs (after Gulrajani et al. 2017, eq. 3, to zero).
+
+    Inputs are the features, and the actions of a g that sees them.
 
     Args:
         reward: g_ψ.
@@ -22,9 +24,10 @@ def gradient_penalty(
     mix = torch.rand(len(expert), 1, device=expert.features.device)
     other = sample[torch.randperm(len(sample), device=sample.features.device)]
     between = (mix * expert.features + (1 - mix) * other.features).requires_grad_(True)
-    action = mix * expert.action + (1 - mix) * other.action
-    (gradient,) = torch.autograd.grad(reward.of_features(between, action).sum(), between, create_graph=True)
-    square = gradient.square().sum(-1)
+    action = (mix * expert.action + (1 - mix) * other.action).requires_grad_(reward.sees_action)
+    inputs = [between, action] if reward.sees_action else [between]
+    slopes = torch.autograd.grad(reward.of_features(between, action).sum(), inputs, create_graph=True)
+    square = torch.cat(slopes, -1).square().sum(-1)
     if allowed > 0:
         square = ((square + 1e-12).sqrt() - allowed).clamp_min(0.0).square()
     return square.mean()

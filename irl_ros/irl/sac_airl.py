@@ -1,16 +1,18 @@
 """Off-policy AIRL: its discriminator against a replay buffer, soft actor-critic as its policy step.
 
 After discriminator actor-critic (Kostrikov et al. 2019, "Discriminator-actor-critic", Algorithm 1) with the
-reward of Fu, Luo & Levine 2018 (f = g + γ h' − h, AIRL's eq. 4). Read beside irl/airl.py, whose discriminator
-this is; what differs is where samples come from and go to:
+reward of Fu, Luo & Levine 2018. Read beside irl/airl.py, whose discriminator this is (irl/discriminator.py);
+what differs is where samples come from and go to:
 
-* The discriminator sees the replay buffer R, not the newest episodes alone. DAC drops the importance weights
-  that this asks for. Here they are known: the density in D = exp f / (exp f + μ) is that of the
-  mixture of the policies that filled R, by a copy of the policy every few rounds.
+* The discriminator sees what the policies of all rounds put into the replay buffer R, not the newest episodes
+  alone. DAC drops the importance weights that this asks for. Here they are known: the density μ is that of
+  the mixture of those policies, by a copy of the policy every few rounds; half of it is the newest.
 * Rewards are worked out when episodes are replayed, from today's g and h, and the policy step is K gradient
   steps of SAC on all of R, so an episode teaches many times.
 * Some episodes of a round are made by a background policy, this round's swing let go at any time: a critic
   can compare letting go now with holding on only if it has seen both, and a policy soon does but one of them.
+  They are for the critic alone: paid by f like all of R, and in neither the samples of D nor μ. (In the head
+  start such policies have rounds of their own, and D sees those.)
 * A game of few episodes has no calm of its own, so when it is over, g and h stay as they are for the last
   rounds, and policy steps and temperature shrink to nothing.
 * DAC's absorbing states are a matter of episodes whose length the policy can choose: what ends early gets
@@ -26,14 +28,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from irl_ros.irl.airl import mixture_weights
-from irl_ros.irl.regularisation import gradient_penalty
-from irl_ros.irl.samplers import Sampler, draw_mixed, log_mixture, restore_samplers, samplers_state
+from irl_ros.irl.discriminator import Discriminator, DiscriminatorSettings
+from irl_ros.irl.samplers import Sampler, restore_samplers, samplers_state
 from irl_ros.irl.transitions import Transitions
-from irl_ros.networks import mlp
 from irl_ros.rewards.reward_net import RewardNet
 from irl_ros.rl.agent import Agent
 from irl_ros.rl.replay import Replay
@@ -43,7 +42,7 @@ from irl_ros.settings import at_least
 
 
 @dataclass(frozen=True)
-class SACAIRLSettings:
+class SACAIRLSettings(DiscriminatorSettings):
     iterations: int = 120
     """Most rounds."""
     episodes: int = 16
@@ -59,34 +58,19 @@ class SACAIRLSettings:
     settle: int = 40
     """Rounds after the game, with g and h as they are and policy steps that shrink to nothing."""
     discriminator_steps: int = 10
-    """Gradient steps on ψ in a round."""
-    batch: int = 512
-    """Demonstrated transitions in a discriminator batch; as many replayed ones."""
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    gain: float = 5.0
-    """Scale of g in the discriminator's logit: g lies in (−1, 1), log density ratios do not."""
     gradient_penalty: float = 0.5
-    """Weight of E|∇_φ g|² between demonstrated and replayed features."""
-    match_noise: bool = True
-    """Give demonstrated actions the policy's noise before taking log μ of them."""
-    shaping_hidden: tuple[int, ...] = (32,)
-    """Units of h."""
     keep_every: int = 5
     """Rounds that share one copy of the policy in the mixture."""
     sac: SACSettings = field(default_factory=lambda: SACSettings(steps=200))
 
     def __post_init__(self) -> None:
-        at_least(self, 1, "episodes", "discriminator_steps", "batch", "keep_every")
-        at_least(
-            self, 0, "iterations", "explorers", "head_start", "least", "learning_rate", "gradient_penalty"
-        )
+        super().__post_init__()
+        at_least(self, 1, "episodes", "keep_every")
+        at_least(self, 0, "iterations", "explorers", "head_start", "least")
         if not self.explorers < self.episodes:
             raise ValueError(f"explorers: must be below episodes ({self.episodes}), found {self.explorers}")
         if not 0 <= self.settle <= self.iterations:
             raise ValueError(f"settle: must be 0 to iterations ({self.iterations}), found {self.settle}")
-        if not self.gain > 0:
-            raise ValueError(f"gain: must be above 0, found {self.gain}")
 
 
 class SACAIRL:
@@ -110,14 +94,7 @@ class SACAIRL:
     ) -> None:
         self.task, self.policy, self.reward, self.settings = task, policy, reward, settings
         size = demonstrations.observations.shape[-1]
-        self.shaping = mlp([size, *settings.shaping_hidden, 1], last_gain=0.1).to(task.device)
-        self.offset = nn.Parameter(torch.zeros((), device=task.device))
-        self.discriminator = nn.ModuleDict({"g": self.reward, "h": self.shaping})
-        self.optimizer = torch.optim.AdamW(
-            [*self.discriminator.parameters(), self.offset],
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-        )
+        self.discriminator = Discriminator(reward, size, settings.sac.gamma, settings)
         self.sac = SAC(policy, size, demonstrations.actions.shape[-1], settings.sac)
         self.demonstrations = Transitions.of(demonstrations)
         self.samplers: list[Sampler] = []
@@ -130,20 +107,19 @@ class SACAIRL:
 
     def iterate(self) -> dict[str, float]:
         """One round of DAC's Algorithm 1; returns figures for the log."""
-        s = self.settings
+        s, policy, d = self.settings, self.policy, self.discriminator
         # collect: R ← R ∪ {τ}
         replay, figures = self.collect()
         # discriminator update: demonstrations against R
         if self.round < self.over:
-            figures |= self.train_discriminator()
+            figures |= d.train(self.demonstrations, self.samplers, policy)
         # r = log D − log(1 − D) = f − log π of everything in R as it is today; −log π is SAC's entropy term
         self.sac.settle(min(1.0, (self.over + s.settle - self.round) / max(1, s.settle)))
         rewards = self.policy_reward(replay.rollout)
         figures |= self.sac.update(replay.rollout, rewards, self.round >= s.head_start)
         self.round += 1
-        with torch.no_grad():
-            policy_score = float(self.g(self.samplers[-1].transitions).mean())
-            expert_score = float(self.g(self.demonstrations).mean())
+        policy_score = d.score(self.samplers[-1].transitions)
+        expert_score = d.score_expert(self.demonstrations, policy)
         # a few episodes say little: ask when the newest sampler is complete
         asked = s.stop_at_match and self.round >= s.least and (self.round - s.head_start) % s.keep_every == 0
         if asked and self.round < self.over and policy_score >= expert_score:
@@ -169,50 +145,18 @@ class SACAIRL:
         self.replay = replay = self.replay.with_more(rollouts) if self.replay else Replay(rollouts)
         return replay, rollouts[0].figures
 
-    def g(self, batch: Transitions) -> Tensor:
-        """g_ψ, [K]."""
-        return self.reward.of_features(batch.features, batch.action)
-
-    def f(self, batch: Transitions) -> Tensor:
-        """f_ψ(s, s') in the discriminator's scale and up to its constant, [K] (AIRL's eq. 4)."""
-        h, h_next = self.shaping(batch.observation)[:, 0], self.shaping(batch.next_observation)[:, 0]
-        return self.settings.gain * self.g(batch) + self.offset + self.settings.sac.gamma * h_next - h
-
     @torch.no_grad()
     def policy_reward(self, rollout: Rollout) -> Tensor:
         """f without its constant, in units of g, and the task's shaping, [N, T]."""
-        paid = (self.f(Transitions.of(rollout.trajectories)) - self.offset) / self.settings.gain
+        d = self.discriminator
+        paid = (d.f(Transitions.of(rollout.trajectories)) - d.offset) / self.settings.gain
         shaping = self.task.shaping(rollout, self.reward, self.settings.sac.gamma)
         return paid.reshape(rollout.log_prob.shape) + shaping
-
-    def train_discriminator(self) -> dict[str, float]:
-        """Logistic regression on D_ψ = exp f / (exp f + μ), μ(a | s) the mixture of all samplers."""
-        s, weights = self.settings, mixture_weights(len(self.samplers))
-        losses, right = [], []
-        for _ in range(s.discriminator_steps):
-            expert = self.demonstrations.draw(s.batch)
-            if s.match_noise:
-                expert = expert.jittered(self.policy)
-            sample = draw_mixed(self.samplers, weights, s.batch)
-            batch = Transitions.cat([expert, sample])
-            logit = self.f(batch) - log_mixture(batch, self.samplers, weights)
-            label = (torch.arange(len(batch), device=logit.device) < len(expert)).to(logit)
-            loss = functional.binary_cross_entropy_with_logits(logit, label)
-            penalty = gradient_penalty(self.reward, expert, sample)
-            self.optimizer.zero_grad()
-            (loss + s.gradient_penalty * penalty).backward()
-            self.optimizer.step()
-            losses.append(float(loss.detach()))
-            right.append(float(((logit > 0) == (label > 0)).float().mean()))
-        count = len(losses)
-        return {"discriminator_loss": sum(losses) / count, "discriminator_accuracy": sum(right) / count}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a later `load_state_dict` needs to go on as if never stopped."""
         return {
-            "discriminator": dict(self.discriminator.state_dict()),
-            "offset": self.offset.detach(),
-            "optimizer": self.optimizer.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
             "sac": self.sac.state_dict(),
             "samplers": samplers_state(self.samplers),
             "replay": None if self.replay is None else self.replay.state_dict(),
@@ -222,8 +166,6 @@ class SACAIRL:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.discriminator.load_state_dict(state["discriminator"])
-        self.offset.data.copy_(state["offset"])
-        self.optimizer.load_state_dict(state["optimizer"])
         self.sac.load_state_dict(state["sac"])
         self.samplers = restore_samplers(state["samplers"], self.policy, self.task.device)
         if state["replay"] is not None:

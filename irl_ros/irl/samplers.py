@@ -54,6 +54,13 @@ def draw_mixed(samplers: Sequence[Sampler], weights: Tensor, count: int) -> Tran
     return Transitions.cat([x.transitions.draw(int(k)) for x, k in zip(samplers, shares)])
 
 
+def mixture_weights(count: int) -> Tensor:
+    """Weights of a mixture's samplers, [count]: the last, the policy of the day, gives half of them."""
+    weights = torch.ones(count)
+    weights[-1] = max(1.0, count - 1.0)
+    return weights / weights.sum()
+
+
 def samplers_state(samplers: Sequence[Sampler]) -> list[dict[str, Any]]:
     """Samplers as a checkpoint keeps them."""
     return [

@@ -32,7 +32,7 @@ class Searches:
 
     @property
     def policy(self) -> Agent:
-        """Of the search under way; once all have ended, the best."""
+        """Of the search whose round was last; once all have ended, the best."""
         return self.searches[self._turn].policy
 
     @property
@@ -46,6 +46,8 @@ class Searches:
 
     def iterate(self) -> dict[str, float]:
         """One round of the search whose turn it is; returns figures for the log."""
+        if self.searches[self._turn].finished:
+            self._turn += 1
         search = self.searches[self._turn]
         figures = search.iterate()
         last = self.rewards[self._turn]
@@ -54,8 +56,6 @@ class Searches:
         figures = figures | {"search": float(self._turn + 1)}
         if self.finished:
             self._keep_the_best()
-        elif search.finished:
-            self._turn += 1
         return figures
 
     def _keep_the_best(self) -> None:

@@ -17,27 +17,30 @@ class Transitions(TensorBatch):
     """K transitions.
 
     Attributes:
-        features, next_features: φ(s) and φ(s'), what g sees, [K, F].
+        features: φ(s), what g sees, [K, F].
         observation, next_observation: what π and h see of s and s', [K, D].
         action: as sampled, [K, A].
+        goes_on: 0 in the last step of an episode, after which nothing is worth anything, else 1, [K].
     """
 
     features: Tensor
-    next_features: Tensor
     observation: Tensor
     next_observation: Tensor
     action: Tensor
+    goes_on: Tensor
 
     @classmethod
     def of(cls, trajectories: Trajectories) -> Transitions:
         """Every transition of whole episodes, those of an episode one after another."""
-        features, seen = trajectories.features, trajectories.observations
+        seen = trajectories.observations
+        goes_on = torch.ones_like(trajectories.actions[..., 0])
+        goes_on[:, -1] = 0.0
         return cls(
-            features=features[:, :-1].flatten(0, 1),
-            next_features=features[:, 1:].flatten(0, 1),
+            features=trajectories.features[:, :-1].flatten(0, 1),
             observation=seen[:, :-1].flatten(0, 1),
             next_observation=seen[:, 1:].flatten(0, 1),
             action=trajectories.actions.flatten(0, 1),
+            goes_on=goes_on.flatten(0, 1),
         )
 
     def __len__(self) -> int:

@@ -66,7 +66,11 @@ class Update:
 
 
 def fit_controller(view: ControlView, demonstrations: Trajectories, s: ControllerSettings) -> Controller:
-    """The controller most likely to have made the demonstrations: their density, and where samplers start."""
+    """The controller most likely to have made the demonstrations: their density, and where samplers start.
+
+    Steps after the release count as well, though a density counts none of them: where nearly everybody has
+    let go there is little else to say how an arm moves.
+    """
     x, u = view.x(demonstrations.observations[:, :-1]), view.u(demonstrations.actions)
     motion = fit(x, u, s.window, s.strength, s.ridge, s.floor)
     return Controller(view, motion, _release_times(view, demonstrations, s))

@@ -167,23 +167,6 @@ def divergence(system: System, new: LinearGaussian, old: LinearGaussian) -> Tens
     return (at_work * kl(new, old, x)).sum()
 
 
-@dataclass(frozen=True)
-class Step:
-    """A KL-bounded step.
-
-    Attributes:
-        controller: the new one, [T].
-        values: soft values of the augmented cost, [T + 1].
-        eta: η, the multiplier of the bound; 0 where it does not bind.
-        divergence: KL(new ‖ old).
-    """
-
-    controller: LinearGaussian
-    values: Quadratic
-    eta: float
-    divergence: float
-
-
 def augmented(cost: Quadratic, old: LinearGaussian, eta: float) -> Quadratic:
     """(c − η log q_old) / (1 + η): what the step minimises for a given η, less the entropy.
 
@@ -191,26 +174,6 @@ def augmented(cost: Quadratic, old: LinearGaussian, eta: float) -> Quadratic:
     of the objective this is Levine & Abbeel's c / η − log q_old.
     """
     return cost * (1 / (1 + eta)) + surprise(old) * (eta / (1 + eta))
-
-
-def improve(system: System, cost: Quadratic, old: LinearGaussian, epsilon: float) -> Step:
-    """min_q E_q[c] − H(q) subject to KL(q ‖ q_old) ≤ ε.
-
-    Args:
-        system: T steps.
-        cost: [T]; where it curves downwards in u, a larger η makes up for it.
-        old: q_old, [T].
-        epsilon: ε, nats for the whole trajectory.
-
-    Raises:
-        ValueError: no multiplier keeps the bound.
-    """
-
-    def attempt(eta: float) -> Step:
-        controller, values = backward(system, augmented(cost, old, eta))
-        return Step(controller, values, eta, float(divergence(system, controller, old)))
-
-    return within(epsilon, attempt)
 
 
 class Bounded(Protocol):

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from irl_ros.errors import InputError
-from irl_ros.irl.airl import AIRL, AIRLSettings, mixture_weights
+from irl_ros.irl.airl import AIRL, AIRLSettings
 from irl_ros.irl.regularisation import gradient_penalty
-from irl_ros.irl.samplers import Sampler, log_mixture
+from irl_ros.irl.samplers import Sampler, log_mixture, mixture_weights
 from irl_ros.irl.transitions import Transitions
 from irl_ros.rewards.reward import Reward
 from irl_ros.rl.policy import Policy
@@ -88,31 +88,33 @@ def test_the_mixture_grows_by_the_policies_of_the_game(game_of: Callable[..., AI
 # --- f, D and the policy's reward ---
 
 
-def test_f_is_reward_plus_shaping(game_of: Callable[..., AIRL]) -> None:
+@pytest.mark.parametrize("ends", [False, True])
+def test_f_is_reward_plus_shaping(game_of: Callable[..., AIRL], ends: bool) -> None:
     """Eq. 4, entry by entry."""
-    game = game_of(gain=3.0)
+    game = game_of(gain=3.0, shaping_ends=ends)
     with torch.no_grad():
-        game.offset.fill_(0.7)
-        game.shaping[-1].weight.normal_()
-    batch = game.demonstrations.draw(5)
-    game.discriminator.requires_grad_(False)
-    f = game.f(batch).tolist()
+        game.discriminator.offset.fill_(0.7)
+        game.discriminator.shaping[-1].weight.normal_()
+    batch = game.demonstrations[torch.tensor([0, 17, 58, 59, 119])]  # the last two end an episode
+    game.discriminator.networks.requires_grad_(False)
+    f = game.discriminator.f(batch).tolist()
     for i in range(5):
         g = float(game.reward.of_features(batch.features[i]))
-        h = float(game.shaping(batch.observation[i]))
-        h_next = float(game.shaping(batch.next_observation[i]))
+        h = float(game.discriminator.shaping(batch.observation[i]))
+        h_next = float(game.discriminator.shaping(batch.next_observation[i]))
+        h_next *= i < 3 or not ends
         assert f[i] == pytest.approx(3.0 * g + 0.7 + 0.99 * h_next - h, abs=1e-5)
 
 
 def test_the_policy_is_paid_f_and_release_shaping(game_of: Callable[..., AIRL], world: World) -> None:
     game = game_of(gain=4.0)
     with torch.no_grad():
-        game.offset.fill_(5.0)  # must not show: a constant a step says nothing
-        game.shaping[-1].weight.normal_()
+        game.discriminator.offset.fill_(5.0)  # must not show: a constant a step says nothing
+        game.discriminator.shaping[-1].weight.normal_()
         game.reward.net[-1].weight.normal_()
     rollout = game.task.rollout(game.policy, 3)
     paid = game.policy_reward(rollout, game.samplers)
-    f = game.f(Transitions.of(rollout.trajectories)).detach().reshape(3, 60)
+    f = game.discriminator.f(Transitions.of(rollout.trajectories)).detach().reshape(3, 60)
     added = game.task.shaping(rollout, game.reward, 0.99)
     torch.testing.assert_close(paid, (f - 5.0) / 4.0 + added, atol=1e-4, rtol=1e-4)
     assert not paid.requires_grad
@@ -125,7 +127,7 @@ def test_the_policy_can_be_paid_what_a_gan_would_pay(game_of: Callable[..., AIRL
     batch = Transitions.of(rollout.trajectories)
     for kind, game in games.items():
         weights = mixture_weights(len(game.samplers))
-        f = game.f(batch).detach().double()
+        f = game.discriminator.f(batch).detach().double()
         d = f.exp() / (f.exp() + log_mixture(batch, game.samplers, weights).double().exp())
         expected = d.log() - (1 - d).log() if kind == "logit" else d.log()
         expected = expected.reshape(3, 60).float() / 4.0 + game.task.shaping(rollout, game.reward, 0.99)
@@ -160,16 +162,17 @@ def test_the_best_discriminator_knows_the_density_ratio(game_of: Callable[..., A
     game = game_of(
         gradient_penalty=0.0, weight_decay=0.0, match_noise=False, discriminator_steps=400, batch=512
     )
-    game.optimizer = torch.optim.Adam([*game.discriminator.parameters(), game.offset], lr=5e-3)
+    d = game.discriminator
+    d.optimizer = torch.optim.Adam([*d.networks.parameters(), d.offset], lr=5e-3)
     game.demonstrations = two_places(game, 0.8)
     sampler = sampler_of(game.policy, two_places(game, 0.3))
-    game.train_discriminator([sampler])
+    d.train(game.demonstrations, [sampler], game.policy)
     a, b = sampler.transitions[torch.tensor([0])], sampler.transitions[torch.tensor([3999])]
     log_mu = [float(log_mixture(x, [sampler], torch.ones(1))) for x in (a, b)]
     assert log_mu[0] - log_mu[1] == pytest.approx(0.72, abs=0.01)  # ½ · 1.2²
-    game.discriminator.requires_grad_(False)
-    game.offset.requires_grad_(False)
-    logit = [float(game.f(x)) - m for x, m in zip((a, b), log_mu)]
+    game.discriminator.networks.requires_grad_(False)
+    game.discriminator.offset.requires_grad_(False)
+    logit = [float(game.discriminator.f(x)) - m for x, m in zip((a, b), log_mu)]
     assert logit[0] == pytest.approx(math.log(0.8 / 0.3), abs=0.15)
     assert logit[1] == pytest.approx(math.log(0.2 / 0.7), abs=0.15)
     # and g, alone able to tell A from B, has taken ratio and density: the reward of a likely place is high
@@ -193,11 +196,10 @@ def test_half_of_the_samples_are_todays_policys(
         seen.append((batch, weights))
         return log_mixture(batch, samplers, weights)
 
-    monkeypatch.setattr("irl_ros.irl.airl.log_mixture", spy)
+    monkeypatch.setattr("irl_ros.irl.discriminator.log_mixture", spy)
     game = game_of(discriminator_steps=1, batch=4000)
-    game.train_discriminator(
-        [marked(x, i) for i, x in enumerate(game.samplers)]
-    )  # the last is taken for today's
+    mixture = [marked(x, i) for i, x in enumerate(game.samplers)]  # the last is taken for today's
+    game.discriminator.train(game.demonstrations, mixture, game.policy)
     (batch, weights) = seen[0]
     torch.testing.assert_close(weights, torch.tensor([1 / 6, 1 / 6, 1 / 6, 1 / 2]))
     assert len(batch) == 8000
@@ -210,12 +212,13 @@ def test_demonstrations_of_the_policy_itself_teach_nothing(game_of: Callable[...
     game = game_of(
         gradient_penalty=0.0, weight_decay=0.0, match_noise=False, discriminator_steps=200, batch=512
     )
-    game.optimizer = torch.optim.Adam([*game.discriminator.parameters(), game.offset], lr=5e-3)
+    d = game.discriminator
+    d.optimizer = torch.optim.Adam([*d.networks.parameters(), d.offset], lr=5e-3)
     game.demonstrations = two_places(game, 0.5)
     sampler = sampler_of(game.policy, two_places(game, 0.5))
-    game.train_discriminator([sampler])
+    d.train(game.demonstrations, [sampler], game.policy)
     batch = sampler.transitions
-    logit = game.f(batch).detach() - log_mixture(batch, [sampler], torch.ones(1))
+    logit = game.discriminator.f(batch).detach() - log_mixture(batch, [sampler], torch.ones(1))
     assert float(logit.abs().max()) < 0.2
 
 
@@ -226,9 +229,10 @@ def test_demonstrated_actions_get_the_samplers_noise(
     plain = Policy.jitter
     monkeypatch.setattr(Policy, "jitter", lambda self, action: given.append(self) or plain(self, action))
     game = game_of()
-    game.train_discriminator(game.samplers)
+    game.discriminator.train(game.demonstrations, game.samplers, game.policy)
     assert given == [game.policy, game.policy]
-    game_of(match_noise=False).train_discriminator(game.samplers)
+    blunt = game_of(match_noise=False)
+    blunt.discriminator.train(blunt.demonstrations, blunt.samplers, blunt.policy)
     assert len(given) == 2
 
 
@@ -256,7 +260,7 @@ def test_the_penalty_makes_g_flatter(game_of: Callable[..., AIRL]) -> None:
     slopes = []
     for weight in (0.0, 5.0):
         game = game_of(gradient_penalty=weight, discriminator_steps=100)
-        game.train_discriminator(game.samplers)
+        game.discriminator.train(game.demonstrations, game.samplers, game.policy)
         x = game.demonstrations
         slopes.append(float(gradient_penalty(game.reward, x, x).detach()))
     assert slopes[1] < 0.5 * slopes[0]

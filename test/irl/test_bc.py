@@ -74,10 +74,10 @@ def test_transitions_are_of_one_moment(world: World, task_of: Callable[[Policy],
     for n, t in ((0, 0), (1, 17), (2, 59)):
         one = made[torch.tensor([60 * n + t])]
         torch.testing.assert_close(one.features[0], task.features(throws.states[n, t]))
-        torch.testing.assert_close(one.next_features[0], task.features(throws.states[n, t + 1]))
         torch.testing.assert_close(one.observation[0], policy.observation(throws.states[n, t]))
         torch.testing.assert_close(one.next_observation[0], policy.observation(throws.states[n, t + 1]))
         assert torch.equal(one.action[0], throws.actions[n, t])
+        assert float(one.goes_on[0]) == (t < 59)
 
 
 def test_draws_come_from_everywhere_and_noise_moves_joints_only(

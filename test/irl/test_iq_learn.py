@@ -200,10 +200,16 @@ def test_impossible_settings_are_refused(keys: dict[str, object]) -> None:
 
 
 def test_samples_begin_with_little_noise(point_task: Any) -> None:
-    agent, reward = point_task.agent(), RewardNet(1, 1, RewardSettings(hidden=(16,)))
-    for most, left in ((0.0, -1.0), (-3.0, -3.0)):
-        IQLearn(point_task, point_task.demonstrations(), agent, reward, IQLearnSettings(log_std=most))
-        assert agent.log_std.tolist() == [left]
+    """With its own again, where it goes on, however few rounds there are."""
+    rollout, noise = point_task.rollout, []
+    point_task.rollout = lambda policy, n: noise.append(policy.log_std.tolist()) or rollout(policy, n)
+    for most, used in ((0.0, -1.0), (-3.0, -3.0)):
+        for rounds in (0, 1):
+            iq = small(point_task, log_std=most, iterations=rounds)
+            if rounds:
+                iq.iterate()
+                assert noise.pop() == [used]
+            assert iq.finished and iq.policy.log_std.tolist() == [-1.0]
 
 
 def test_the_policy_that_came_goes_on_unless_asked_otherwise(point_task: Any) -> None:
@@ -241,10 +247,10 @@ def test_it_goes_where_the_demonstrations_go(point_task: Any) -> None:
 # --- resume ---
 
 
-def small(point_task: Any, **keys: Any) -> IQLearn:
+def small(point_task: Any, iterations: int = 9, **keys: Any) -> IQLearn:
     torch.manual_seed(0)
     settings = IQLearnSettings(
-        iterations=9,
+        iterations=iterations,
         episodes=4,
         head_start=2,
         reward_steps=2,

@@ -62,8 +62,8 @@ def game_of(point_task: Any) -> Callable[..., SACAIRL]:
 def test_the_policy_is_paid_todays_f_for_old_episodes(game_of: Callable[..., SACAIRL]) -> None:
     game = game_of(gain=3.0)
     with torch.no_grad():
-        game.offset.fill_(5.0)  # must not show: a constant a step says nothing
-        game.shaping[-1].weight.normal_()
+        game.discriminator.offset.fill_(5.0)  # must not show: a constant a step says nothing
+        game.discriminator.shaping[-1].weight.normal_()
         game.reward.net[-1].weight.normal_()
     rollout = game.task.rollout(game.policy, 4)
     paid = game.policy_reward(rollout)
@@ -71,7 +71,7 @@ def test_the_policy_is_paid_todays_f_for_old_episodes(game_of: Callable[..., SAC
     with torch.no_grad():
         for n, t in ((0, 0), (3, 5), (2, 11)):
             g = float(game.reward.of_features(seen[n, t, :1]))
-            h, h_next = float(game.shaping(seen[n, t])), float(game.shaping(seen[n, t + 1]))
+            h, h_next = (float(game.discriminator.shaping(seen[n, k])) for k in (t, t + 1))
             shaping = 0.1 * float(rollout.trajectories.actions[n, t, 0])
             assert float(paid[n, t]) == pytest.approx(g + (0.99 * h_next - h) / 3 + shaping, abs=1e-5)
 
@@ -81,7 +81,8 @@ def test_the_best_discriminator_knows_the_density_ratio(game_of: Callable[..., S
     game = game_of(
         gradient_penalty=0.0, weight_decay=0.0, match_noise=False, discriminator_steps=400, batch=512
     )
-    game.optimizer = torch.optim.Adam([*game.discriminator.parameters(), game.offset], lr=5e-3)
+    d = game.discriminator
+    d.optimizer = torch.optim.Adam([*d.networks.parameters(), d.offset], lr=5e-3)
     wide = game.policy.noisier(2.0)  # type: ignore[attr-defined]
 
     def places(share: float, count: int = 4000) -> Trajectories:
@@ -93,11 +94,11 @@ def test_the_best_discriminator_knows_the_density_ratio(game_of: Callable[..., S
 
     game.demonstrations = Transitions.of(places(0.8))
     game.samplers = [Sampler(game.policy, places(0.3)), Sampler(wide, places(0.3))]
-    game.train_discriminator()
+    d.train(game.demonstrations, game.samplers, game.policy)
     both = game.samplers[0].transitions[torch.tensor([0, 3999])]
     with torch.no_grad():
         log_mu = log_mixture(both, game.samplers, torch.tensor([0.5, 0.5]))
-        logit = game.f(both) - log_mu
+        logit = d.f(both) - log_mu
     assert float(logit[0]) == pytest.approx(math.log(0.8 / 0.3), abs=0.15)
     assert float(logit[1]) == pytest.approx(math.log(0.2 / 0.7), abs=0.15)
     assert abs(float(log_mu[0] - log_mu[1])) > 0.5
@@ -143,10 +144,10 @@ def test_after_the_game_the_reward_stays_and_policy_steps_shrink(game_of: Callab
         game.iterate()
         rates.append(game.sac.policy_optimizer.param_groups[0]["lr"] / game.settings.sac.policy_learning_rate)
         if game.round == 8:
-            kept = {k: v.clone() for k, v in game.discriminator.state_dict().items()}
+            kept = {k: v.clone() for k, v in game.discriminator.networks.state_dict().items()}
     assert game.round == 12
     assert rates == pytest.approx([1.0] * 9 + [0.75, 0.5, 0.25])
-    assert all(torch.equal(kept[k], v) for k, v in game.discriminator.state_dict().items())
+    assert all(torch.equal(kept[k], v) for k, v in game.discriminator.networks.state_dict().items())
 
 
 def test_a_match_ends_the_game_when_a_sampler_is_whole(
@@ -154,8 +155,10 @@ def test_a_match_ends_the_game_when_a_sampler_is_whole(
 ) -> None:
     game = game_of(stop_at_match=True, least=6)
     expert = game.demonstrations
-    g = game.g
-    monkeypatch.setattr(game, "g", lambda batch: 0.0 * g(batch) + (0.0 if batch is expert else 0.1))
+    g = game.discriminator.g
+    monkeypatch.setattr(
+        game.discriminator, "g", lambda batch: 0.0 * g(batch) + (0.0 if batch is expert else 0.1)
+    )
     while not game.finished:
         game.iterate()
     assert game.over == 7  # asked after rounds 5, 7, 9 … and not before round 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from irl_ros.rl.linear_gaussian import Gaussian, LinearGaussian, kl
-from irl_ros.rl.lqr import Quadratic, System, backward, divergence, forward, improve, surprise
+from irl_ros.rl.lqr import Quadratic, System, augmented, backward, divergence, forward, surprise, within
 
 A = torch.tensor([[1.0, 0.1], [0.0, 1.0]], dtype=torch.float64)  # a cart: position and velocity
 B = torch.tensor([[0.005], [0.1]], dtype=torch.float64)
@@ -118,6 +119,23 @@ def start_controller() -> LinearGaussian:
     gain = torch.zeros(STEPS, 1, 2).double()
     covariance = 0.5 * torch.ones(STEPS, 1, 1).double()
     return LinearGaussian(gain, 0.2 * torch.ones(STEPS, 1).double(), covariance)
+
+
+@dataclass(frozen=True)
+class Step:
+    controller: LinearGaussian
+    eta: float
+    divergence: float
+
+
+def improve(system: System, c: Quadratic, old: LinearGaussian, epsilon: float) -> Step:
+    """min_q E_q[c] − H(q) subject to KL(q ‖ q_old) ≤ ε: controller_step.step where nothing is let go."""
+
+    def attempt(eta: float) -> Step:
+        controller, _ = backward(system, augmented(c, old, eta))
+        return Step(controller, eta, float(divergence(system, controller, old)))
+
+    return within(epsilon, attempt)
 
 
 @pytest.mark.parametrize("epsilon", [0.01, 0.5, 5.0])
