@@ -43,7 +43,7 @@ ROS_WHEELS = [
 TESTS = [
     "pytest",
     "pytest-timeout",
-    "pytest-xdist",  # make test JOBS=2
+    "pytest-xdist",  # a process a core, for tests without nodes
     "hypothesis",
     "ruff",
     "mypy",

@@ -96,7 +96,9 @@ def _phases(axes: Axes, metrics: Metrics, horizon: int, named: bool = True) -> N
     end = 0.0
     for m in metrics:
         begin, end = end, m["env_steps"] / horizon / 1000
-        state = m["state"] if m["state"] != "done" else (spans[-1][0] if spans else "learning")
+        state = f"search {m['search']:.0f}" if "search" in m else m["state"]
+        if m["state"] == "done":
+            state = spans[-1][0] if spans else "learning"
         if spans and spans[-1][0] == state:
             spans[-1] = (state, spans[-1][1], end)
         else:

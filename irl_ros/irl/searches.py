@@ -53,7 +53,8 @@ class Searches:
         last = self.rewards[self._turn]
         last.append(figures["reward_mean"])
         del last[:-LAST_ROUNDS]
-        figures = figures | {"search": float(self._turn + 1)}
+        if len(self.searches) > 1:
+            figures = figures | {"search": float(self._turn + 1)}
         if self.finished:
             self._keep_the_best()
         return figures

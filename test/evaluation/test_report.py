@@ -108,6 +108,7 @@ def test_transfer_says_from_what_and_into_what(transferred: Path, tmp_path: Path
     assert {"Old policy", "New policy"} <= set(page.headings) and "Operator" not in page.headings
     changed = page.text[page.text.index("What is different here") :]
     assert "arm.velocity_scale" in changed and "0.5, 0.7" in changed
+    assert "search 1" in page.text and "search 2" in page.text  # above the curves, which begin twice
 
 
 def test_demo_adds_its_figures_and_the_throws_on_the_arm(learned: Path, bags: Path, tmp_path: Path) -> None:
