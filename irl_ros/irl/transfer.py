@@ -38,7 +38,7 @@ class TransferSettings:
     policy: PolicySettings = field(default_factory=lambda: PolicySettings(log_std=UNTRAINED_LOG_STD))
     reoptimise: ReoptimiseSettings = field(
         default_factory=lambda: ReoptimiseSettings(
-            iterations=200, ppo=PPOSettings(episodes=512, entropy=0.01, gae_lambda=FAR_SIGHTED)
+            iterations=300, ppo=PPOSettings(episodes=512, entropy=0.01, gae_lambda=FAR_SIGHTED)
         )
     )
     searches: int = 2
