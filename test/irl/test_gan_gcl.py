@@ -348,7 +348,7 @@ def test_the_policy_is_paid_the_reward_or_the_papers_logit(line_task: LineTask) 
     }
     for n in range(2):
         for t in range(3):
-            g = float(reward.of_features(rollout.trajectories.features[n, t]))
+            g = float(reward.of_features(rollout.trajectories.features[n, t]).detach())
             log_pi = float(rollout.log_prob[n, t])
             assert float(paid["reward"][n, t]) == pytest.approx(g, abs=1e-5)
             assert float(paid["logit"][n, t]) == pytest.approx((GAIN * g - log_pi) / GAIN, abs=1e-5)
