@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from irl_ros.irl.logistic_regression import logistic_regression
 from irl_ros.irl.regularisation import gradient_penalty
 from irl_ros.irl.samplers import Sampler, draw_mixed, log_mixture, mixture_weights
 from irl_ros.irl.transitions import Transitions
@@ -116,22 +116,15 @@ class Discriminator:
             Figures for the log: mean loss, and share of transitions on the right side of ½.
         """
         s, weights = self.settings, mixture_weights(len(mixture))
-        losses, right = [], []
-        for _ in range(s.discriminator_steps):
+
+        def batch() -> tuple[Tensor, int, Tensor]:
             expert = self.alike(demonstrations.draw(s.batch), policy)
             sample = draw_mixed(mixture, weights, s.batch)
-            batch = Transitions.cat([expert, sample])
-            logit = self.f(batch) - log_mixture(batch, mixture, weights)
-            label = (torch.arange(len(batch), device=logit.device) < len(expert)).to(logit)
-            loss = functional.binary_cross_entropy_with_logits(logit, label)
-            penalty = gradient_penalty(self.reward, expert, sample)
-            self.optimizer.zero_grad()
-            (loss + s.gradient_penalty * penalty).backward()
-            self.optimizer.step()
-            losses.append(float(loss.detach()))
-            right.append(float(((logit > 0) == (label > 0)).float().mean()))
-        count = len(losses)
-        return {"discriminator_loss": sum(losses) / count, "discriminator_accuracy": sum(right) / count}
+            both = Transitions.cat([expert, sample])
+            logit = self.f(both) - log_mixture(both, mixture, weights)
+            return logit, len(expert), gradient_penalty(self.reward, expert, sample)
+
+        return logistic_regression(self.optimizer, s.discriminator_steps, batch, s.gradient_penalty)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a later `load_state_dict` needs to go on as if never stopped."""

@@ -32,6 +32,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from irl_ros.errors import unknown_name
+from irl_ros.irl.logistic_regression import logistic_regression
 from irl_ros.irl.regularisation import gradient_penalty
 from irl_ros.irl.transitions import Transitions
 from irl_ros.rewards.reward_net import RewardNet, RewardSettings
@@ -189,21 +190,14 @@ class GAIL:
     def train_discriminator(self, sample: Transitions) -> dict[str, float]:
         """Logistic regression on D_w of demonstrated pairs (1) and sampled ones (0)."""
         s = self.settings
-        losses, right = [], []
-        for _ in range(s.discriminator_steps):
+
+        def batch() -> tuple[Tensor, int, Tensor]:
             expert, other = self.alike(self.demonstrations.draw(s.batch)), self.draw_sample(sample)
-            batch = Transitions.cat([expert, other])
-            logit = self.logit(batch)
-            label = (torch.arange(len(batch), device=logit.device) < len(expert)).to(logit)
-            loss = functional.binary_cross_entropy_with_logits(logit, label)
-            penalty = gradient_penalty(self.discriminator, self.seen(expert), self.seen(other))
-            self.optimizer.zero_grad()
-            (loss + s.gradient_penalty * penalty).backward()
-            self.optimizer.step()
-            losses.append(float(loss.detach()))
-            right.append(float(((logit > 0) == (label > 0)).float().mean()))
-        count = len(losses)
-        return {"discriminator_loss": sum(losses) / count, "discriminator_accuracy": sum(right) / count}
+            logit = self.logit(Transitions.cat([expert, other]))
+            seen = self.seen(expert), self.seen(other)
+            return logit, len(expert), gradient_penalty(self.discriminator, *seen)
+
+        return logistic_regression(self.optimizer, s.discriminator_steps, batch, s.gradient_penalty)
 
     def draw_sample(self, today: Transitions) -> Transitions:
         """Sampled pairs for a discriminator batch: today's, half of them past ones where any are kept."""

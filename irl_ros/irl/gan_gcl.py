@@ -32,9 +32,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from irl_ros.errors import InputError, unknown_name
+from irl_ros.irl.logistic_regression import logistic_regression
 from irl_ros.irl.regularisation import gradient_penalty
 from irl_ros.irl.samplers import Sampler, mixture_weights, restore_samplers, samplers_state
 from irl_ros.irl.segments import Segments, draw_mixed_segments, log_mixture_of_segments
@@ -253,22 +253,14 @@ class GANGCL:
     def train_discriminator(self, mixture: list[Sampler]) -> dict[str, float]:
         """Logistic regression on D of demonstrated segments (1) and sampled ones (0)."""
         s = self.settings
-        losses, right = [], []
-        for _ in range(s.discriminator_steps):
+
+        def batch() -> tuple[Tensor, int, Tensor]:
             expert, sample = self.draw(mixture)
             logit = self.logit(Segments.join([expert, sample]), mixture)
-            label = (torch.arange(len(logit), device=logit.device) < len(expert)).to(logit)
-            loss = functional.binary_cross_entropy_with_logits(logit, label)
-            penalty = gradient_penalty(
-                self.reward, Transitions.of(expert.steps), Transitions.of(sample.steps)
-            )
-            self.optimizer.zero_grad()
-            (loss + s.gradient_penalty * penalty).backward()
-            self.optimizer.step()
-            losses.append(float(loss.detach()))
-            right.append(float(((logit > 0) == (label > 0)).float().mean()))
-        count = len(losses)
-        return {"discriminator_loss": sum(losses) / count, "discriminator_accuracy": sum(right) / count}
+            steps = Transitions.of(expert.steps), Transitions.of(sample.steps)
+            return logit, len(expert), gradient_penalty(self.reward, *steps)
+
+        return logistic_regression(self.optimizer, s.discriminator_steps, batch, s.gradient_penalty)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a later `load_state_dict` needs to go on as if never stopped."""
