@@ -203,11 +203,16 @@ class LiveState:
     def ball(self, time: float, position: Sequence[float], velocity: Sequence[float] | None = None) -> None:
         """One ball sample in the world frame, m and m/s (`twist_in_world` for an Odometry).
 
-        A tracker that has only ever sent zero velocities measures none; then they are differences.
+        A tracker that has only ever sent zero velocities measures none; then they are differences. One that
+        has lost the ball may send what is not finite: there was no sample.
         """
+        x = np.asarray(position, dtype=float)
+        if not np.isfinite(x).all():
+            return
         v = np.full(3, np.nan) if velocity is None else np.asarray(velocity, dtype=float)
-        self._twist_seen |= bool(v.any()) and velocity is not None
-        self._append(self._ball, time, np.asarray(position, dtype=float), v)
+        measured = bool(np.isfinite(v).all())
+        self._twist_seen |= measured and bool(v.any())
+        self._append(self._ball, time, x, v if measured else np.full(3, np.nan))
 
     def staleness(self, time: float) -> Staleness:
         """How old the newest samples are at `time`."""

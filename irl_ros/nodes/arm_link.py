@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import PointStamped
+from geometry_msgs.msg import Point, PointStamped
 from nav_msgs.msg import Odometry
 from rclpy.callback_groups import CallbackGroup
 from rclpy.subscription import Subscription
@@ -78,6 +79,8 @@ class ArmLink:
         self._opened, self._delay = False, gripper_delay
         # target before joints: the executor asks in this order, and joints make the control step
         node.create_subscription(Bool, names.EMERGENCY_STOP, self._on_emergency, names.LATCHED)
+        # a button whose publisher keeps nothing for those who come later is not offered to a latched reader
+        node.create_subscription(Bool, names.EMERGENCY_STOP, self._on_emergency, names.COMMAND)
         node.create_subscription(Bool, names.DEADMAN, self._on_deadman, names.COMMAND)
         node.create_subscription(PointStamped, names.TARGET, self._on_target, names.LATCHED)
         self._balls = node.create_subscription(
@@ -109,6 +112,13 @@ class ArmLink:
     def ready(self) -> bool:
         """A throw may begin."""
         return self.connected and self.at_home
+
+    @property
+    def now(self) -> float:
+        """`time`, carried on by the wall clock since that state arrived, s; 0 before the first."""
+        if self.time is None or self.reading is None:
+            return 0.0
+        return self.time + self._node.seconds() - self.reading.received
 
     @property
     def stale(self) -> bool:
@@ -227,14 +237,35 @@ class ArmLink:
         return True
 
     def _on_ball(self, message: Odometry) -> None:
+        if not self.in_world(message.header.frame_id, names.BALL):
+            return
         p, o, v = message.pose.pose.position, message.pose.pose.orientation, message.twist.twist.linear
         velocity = twist_in_world((o.x, o.y, o.z, o.w), (v.x, v.y, v.z))
         now = self._seconds(message.header.stamp)
         self.live.ball(now, (p.x, p.y, p.z), velocity)
-        self.ball = (now, p.z)
+        if math.isfinite(p.z):
+            self.ball = (now, p.z)
 
     def _on_target(self, message: PointStamped) -> None:
-        self.live.target((message.point.x, message.point.y, message.point.z))
+        if self.in_world(message.header.frame_id, names.TARGET):
+            self.aim(message.point)
+
+    def aim(self, point: Point) -> bool:
+        """Take a target, m; False, with a line in the log, where it is none."""
+        position = (point.x, point.y, point.z)
+        if not all(map(math.isfinite, position)):
+            self._node.get_logger().error("target ignored: it is not finite", throttle_duration_sec=5.0)
+            return False
+        self.live.target(position)
+        return True
+
+    def in_world(self, frame: str, what: str) -> bool:
+        """Whether coordinates are in the world's frame; nothing here transforms others."""
+        if frame in ("", names.WORLD_FRAME, self.world.robot.chain[0].parent):
+            return True
+        text = f"{what} in frame '{frame}' ignored: give it in '{names.WORLD_FRAME}'"
+        self._node.get_logger().error(text, throttle_duration_sec=5.0)
+        return False
 
     def _seconds(self, stamp: Time) -> float:
         nanoseconds = stamp.sec * 1_000_000_000 + stamp.nanosec

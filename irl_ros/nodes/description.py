@@ -124,7 +124,7 @@ def _topics(kind: str, node: IrlNode, found: Sequence[tuple[str, list[str]]]) ->
         ends = (
             node.get_publishers_info_by_topic if kind == "publishes" else node.get_subscriptions_info_by_topic
         )
-        (qos,) = {_qos(end) for end in ends(topic) if end.node_name == node.get_name()}
+        qos = "; ".join(sorted({_qos(end) for end in ends(topic) if end.node_name == node.get_name()}))
         rows.append(f"| {kind} | `{name}` | {types[0]} | {qos} |")
     return rows
 

@@ -68,3 +68,8 @@ class GripperTrial:
         times, heights = np.array(self._samples or [(0.0, 0.0)]).T
         left = leaving_time(times, heights, Flight(self._link.world).g)
         self.over.set_result(left - self._opened)
+
+    def stop(self) -> None:
+        """Give up; the arm is at rest anyway."""
+        if not self.over.done():
+            self.over.set_result(float("nan"))

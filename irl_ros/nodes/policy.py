@@ -137,10 +137,16 @@ class PolicyNode(ManagedNode):
         self.action = ThrowAction(self)
 
     def deactivate(self) -> None:
-        throw = self._throw
-        while throw is not None and not throw.over.done():
-            throw.stop(StopReason.DISABLED)  # each call is the next command on the way to rest
-            time.sleep(self.world.dt)
+        throw, trial = self._throw, self._trial
+        self._throw = self._trial = None
+        try:
+            if trial is not None:
+                trial.stop()
+            while throw is not None and not throw.over.done():
+                throw.stop(StopReason.DISABLED)  # each call is the next command on the way to rest
+                time.sleep(self.world.dt)
+        finally:
+            self.link.close()  # whatever else fails: the arm does not go on with its last command
 
     def _safety(self) -> SafetySettings:
         lag = self.value("lag")
@@ -193,19 +199,21 @@ class PolicyNode(ManagedNode):
         if not response.message and self.link.ball is None:
             response.message = f"nobody tracks the ball on {names.BALL}"
         if not response.message:
-            self._trial = GripperTrial(self.link)
-            delay = await self._trial.over
-            self._trial = None
-            self.link.end()
+            self._trial = trial = GripperTrial(self.link)
+            delay = await trial.over
+            if self._trial is trial:  # else the node has been deactivated
+                self._trial = None
+                self.link.end()
             response.success = math.isfinite(delay)
             response.message = f"gripper_delay: {delay:.3f}" if response.success else "the ball did not fall"
         return response
 
-    def refusal(self, replaces: bool = False) -> str:
+    def refusal(self, replaces: bool = False, aims: bool = False) -> str:
         """Why no throw can begin; "" where one can.
 
         Args:
             replaces: the one under way is no reason.
+            aims: it brings its target.
         """
         link = self.link
         if link.filter.estopped:
@@ -213,7 +221,7 @@ class PolicyNode(ManagedNode):
             return f"{StopReason.ESTOP.value}: call ~/reset, then ~/enable"
         if not self._enabled:
             return "not enabled: call ~/enable first"
-        missing = link.live.staleness(link.time or 0.0).missing
+        missing = [x for x in link.live.staleness(link.time or 0.0).missing if not (aims and x == "target")]
         if missing:
             return f"waiting for {', '.join(missing)}"
         if not link.connected or not (self._output is None or self._output.connected):
@@ -229,8 +237,9 @@ class PolicyNode(ManagedNode):
         self._throw = throw
         throw.begin()
         await throw.over
-        self._throw = None
-        self.link.end()
+        if self._throw is throw:  # else the node has been deactivated
+            self._throw = None
+            self.link.end()
         self.throws += 1
         self._note_latency()
         return throw

@@ -25,7 +25,7 @@ from irl_ros.teleop.hands import INPUTS, load_hands
 from irl_ros.teleop.keyboard import check_terminal
 
 _EARLY = 0.25  # of a control period; a state that comes this much early still makes its control step
-_WAKING = 1_000_000_000  # ns; until then a state may be on its way that was sent before the first command
+_ON_THE_WAY = 2  # states at most that were sent before the hand woke the arm, and are still to be heard
 _GENTLE = (StopReason.DISABLED, StopReason.DEADMAN, StopReason.FINISHED)
 """Reasons to stand still that end as soon as the deadman is held; after others it must be let go first."""
 
@@ -62,7 +62,7 @@ class Teleop(ManagedNode):
             self._orders = EventOrders(self, self.value("operator_name"), self.terminal.tell)
         self._reset = self.create_client(Trigger, reset) if (reset := self.value("reset")) else None
         self._held = self._waiting = False
-        self._due, self._woken, self.steps = 0.0, 0, 0
+        self._due, self._woken, self._early, self.steps = 0.0, 0, 0, 0
 
     def activate(self) -> None:
         self.link = ArmLink(self, self.world, self._on_state, self._on_silence, settings=self.settings)
@@ -90,11 +90,12 @@ class Teleop(ManagedNode):
         """A control step, at the control rate however often states come.
 
         States that were sent before the hand woke the arm do not answer its command: acted on, there would be
-        two commands for a step, which an arm in lock-step takes for two steps. Where the arm's computer has
-        another time they are not waited for.
+        two commands for a step, which an arm in lock-step takes for two steps. They are few. Where the arm's
+        computer is behind in time all seem to be such, and the hands must not go unheard for that.
         """
         time = self.link.time
-        if sent < self._woken and wall.time_ns() < self._woken + _WAKING:
+        if sent < self._woken and self._early < _ON_THE_WAY:
+            self._early += 1
             return
         self._woken = 0
         if time < self._due - _EARLY * self.world.dt and time > self._due - 1.0:
@@ -110,7 +111,7 @@ class Teleop(ManagedNode):
         if not self._held and self.link.filter.at_rest and self.link.time is not None:
             self._due = self.link.time + self.world.dt
             self._act()
-            self._woken = wall.time_ns() if self._held else 0
+            self._woken, self._early = wall.time_ns() if self._held else 0, 0
 
     def _on_silence(self) -> None:
         self._hold(StopReason.STALE)
@@ -192,10 +193,7 @@ class Teleop(ManagedNode):
         self._wake()
 
     def _on_twist(self, message: TwistStamped) -> None:
-        frame = message.header.frame_id
-        if frame not in ("", names.WORLD_FRAME, self.world.robot.chain[0].parent):
-            text = f"twist in frame '{frame}' ignored: give it in '{names.WORLD_FRAME}'"
-            self.get_logger().error(text, throttle_duration_sec=5.0)
+        if not self.link.in_world(message.header.frame_id, "twist"):
             return
         v, w = message.twist.linear, message.twist.angular
         self.hands.six_axis.hear((v.x, v.y, v.z, w.x, w.y, w.z), self.seconds())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -45,9 +46,9 @@ class ThrowAction:
         )
 
     def _on_goal(self, goal: ThrowGoal.Goal) -> GoalResponse:
-        if goal.target:
-            self._aim(goal.target[0])
-        refusal = self._node.refusal(replaces=self._goal is not None)
+        refusal = self._node.refusal(replaces=self._goal is not None, aims=bool(goal.target))
+        if goal.target and not _is_finite(goal.target[0]):
+            refusal = "the target is not finite"
         if refusal:
             self._node.get_logger().error(f"goal refused: {refusal}")
         return GoalResponse.REJECT if refusal else GoalResponse.ACCEPT
@@ -58,7 +59,7 @@ class ThrowAction:
         message.header.frame_id = names.WORLD_FRAME
         message.header.stamp = self._node.get_clock().now().to_msg()
         self._target.publish(message)
-        self._node.link.live.target((point.x, point.y, point.z))
+        self._node.link.aim(point)
 
     def _on_cancel(self, handle: Any) -> CancelResponse:
         if handle is self._goal and self._node.throwing is not None:
@@ -70,10 +71,14 @@ class ThrowAction:
         if before is not None:
             before.stop(StopReason.DISABLED, REPLACED)
             await self._node.until(lambda: self._node.throwing is None, _STOP, "the throw did not end")
-        refusal = self._node.refusal()
+        aims = handle.request.target
+        refusal = self._node.refusal(aims=bool(aims))
         if refusal or self._goal is not handle or handle.is_cancel_requested:
             fault = refusal or (CANCELED if handle.is_cancel_requested else REPLACED)
+            self._goal = None if self._goal is handle else self._goal
             return self._end(handle, fault, self._result(None, fault))
+        if aims:
+            self._aim(aims[0])
         throw = await self._node.throw()
         if throw.released_at is not None and not throw.fault:
             await self._see_landing()
@@ -131,6 +136,10 @@ class ThrowAction:
                 safety=fault,
             )
         )
+
+
+def _is_finite(point: Point) -> bool:
+    return all(map(math.isfinite, (point.x, point.y, point.z)))
 
 
 def _point(x: torch.Tensor) -> Point:

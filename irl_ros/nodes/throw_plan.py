@@ -61,6 +61,13 @@ class ThrowPlan:
         a = (self.qd[i + 1] - self.qd[i]) / span
         return self.q[i] + since * (self.qd[i] + 0.5 * since * a), self.qd[i] + since * a
 
+    def acceleration(self, time: float) -> np.ndarray:
+        """With which the motion comes to `time` s, rad/s², [n]; 0 at rest before and after."""
+        i = int(np.searchsorted(self.times, time - _ROUNDING))
+        if not 0 < i < len(self.times):
+            return np.zeros_like(self.qd[0])
+        return (self.qd[i] - self.qd[i - 1]) / (self.times[i] - self.times[i - 1])
+
     def excess(self, world: World) -> str:
         """Which limit of the world the motion breaks, in words; "" where it keeps all."""
         robot = world.robot
@@ -104,9 +111,8 @@ def plan_throw(
         rate: of the filter and of the plan's points, Hz, a multiple of the control rate; 0: the control rate.
             For arms that look at jerk: at 50 Hz, a jerk limit allows any acceleration in one step.
     """
-    each = max(1, round(rate * world.dt))  # points in a control step
-    dt = world.dt / each
-    limiter = SafetyFilter(world, replace(settings, deadman=0.0, period=dt, lag=settings.lag or dt))
+    each, limiter = _points(world, rate), _limiter(world, settings, rate)
+    dt = limiter.period
     limiter.enable()
     motion = JointReader(world.robot.joints).read(reading)
     if isinstance(motion, StopReason):
@@ -131,20 +137,34 @@ def plan_throw(
 
 
 def plan_stop(
-    world: World, limiter: SafetyFilter, q: np.ndarray, qd: np.ndarray, velocity: np.ndarray
+    world: World, settings: SafetySettings, plan: ThrowPlan, since: float, rate: float = 0.0
 ) -> ThrowPlan:
-    """The way to rest from a motion under way.
+    """The way to rest from a plan under way.
 
     Args:
-        limiter: has begun the stop.
-        q, qd: the motion now, rad and rad/s, [n].
-        velocity: what the filter said for the end of this control period, rad/s, [n].
+        world, settings, rate: as the plan was made with.
+        plan: what the arm follows.
+        since: the time in it from which on the stop takes its place, s. At the end of a control step of the
+            plan its filter has seen to it that the stop stays inside all limits.
     """
+    limiter = _limiter(world, settings, rate)
+    q, qd = plan.at(since)
     arm = _ImaginedArm(world, q, limiter.period)
     arm.qd[0] = qd
-    for after in (velocity, *limiter.stop_path()):
+    for after in limiter.stop_path((qd, plan.acceleration(since))):
         arm.move(after)
     return arm.plan([], None)
+
+
+def _points(world: World, rate: float) -> int:
+    """In a control step."""
+    return max(1, round(rate * world.dt))
+
+
+def _limiter(world: World, settings: SafetySettings, rate: float) -> SafetyFilter:
+    """The filter of a plan with so many points a second."""
+    dt = world.dt / _points(world, rate)
+    return SafetyFilter(world, replace(settings, deadman=0.0, period=dt, lag=settings.lag or dt))
 
 
 class _ImaginedArm:

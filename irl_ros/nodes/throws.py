@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from irl_ros.sim.state import State
 
 _EARLY = 0.25  # of a control period; a state that comes this much early still makes its control step
 _PATIENCE = 1.0  # s for the first state after thinking
+_ON_ITS_WAY = 0.25  # of a control period; a trajectory takes that long to the controller
 LEAD = 0.2
 """s from sending a trajectory to its start: it must be there by then."""
 
@@ -61,6 +63,8 @@ class ThrowContext:
 class Throw(ABC):
     """The horizon's control steps, then to rest; also to rest at the first fault.
 
+    Where several threads run the callbacks, one at a time is in here.
+
     Attributes:
         over: done when the arm rests; its result is the fault, "" where there was none.
         fault: why it is being stopped; "" while all is well.
@@ -74,6 +78,7 @@ class Throw(ABC):
         self.fault, self.step, self._silences = "", 0, 0
         self.released_at: int | None = None
         self._begun: float | None = None
+        self._lock = threading.RLock()
 
     @property
     def summary(self) -> str:
@@ -84,36 +89,40 @@ class Throw(ABC):
 
     def begin(self) -> None:
         """Think, where that is needed, and start: at once, or, if thinking took long, with the next state."""
-        self.link.watch()
-        self._prepare()
-        if not self.fault and not self.link.stale:
-            self._start()
+        with self._lock:
+            self.link.watch()
+            self._prepare()
+            if not self.fault and not self.link.stale:
+                self._start()
 
     def on_state(self, sent: int) -> None:
         """A new state is there, which was sent at `sent`, ns."""
-        if self.over.done():
-            return
-        if self._begun is None:
-            self._start()
-            return
-        self._between_steps()
-        if self.link.time > self._begun + (self.step - _EARLY) * self.world.dt:
-            self._control_step(sent)
+        with self._lock:
+            if self.over.done():
+                return
+            if self._begun is None:
+                self._start()
+                return
+            self._between_steps()
+            if self.link.time > self._begun + (self.step - _EARLY) * self.world.dt:
+                self._control_step(sent)
 
     def stop(self, reason: StopReason, fault: str = "") -> None:
         """Bring the arm to rest."""
-        self.fault = self.fault or fault or reason.value
-        if self._begun is not None:
-            self._brake(reason)
-        elif not self.over.done():
-            self.over.set_result(self.fault)
+        with self._lock:
+            self.fault = self.fault or fault or reason.value
+            if self._begun is not None:
+                self._brake(reason)
+            elif not self.over.done():
+                self.over.set_result(self.fault)
 
     def on_silence(self) -> None:
         """No state came for too long; called every control period. While thinking, none could."""
-        self._silences += 1
-        thinking = self._begun is None and self._silences * self.world.dt < _PATIENCE
-        if not thinking and not self.over.done():
-            self.stop(StopReason.STALE)
+        with self._lock:
+            self._silences += 1
+            thinking = self._begun is None and self._silences * self.world.dt < _PATIENCE
+            if not thinking and not self.over.done():
+                self.stop(StopReason.STALE)
 
     def _control_step(self, sent: int | None = None) -> None:
         """Answer the state of now, which was sent at `sent`, ns."""
@@ -218,8 +227,9 @@ class PlannedThrow(Throw):
     """One trajectory that ends at rest, to a joint_trajectory_controller: it goes on, whatever becomes of us.
 
     It is planned through a safety filter. While the controller follows it, the filter of the link goes along
-    with what is measured: its first fault replaces the motion by the way to rest. The start is chosen so
-    that the command to open falls on a state to come; what lies between is measured with the delay.
+    with what is measured: its first fault replaces the motion, from the next control step on, by the way to
+    rest. The start is chosen so that the command to open falls on a state to come; what lies between is
+    measured with the delay.
 
     Args:
         output: takes trajectories.
@@ -227,7 +237,8 @@ class PlannedThrow(Throw):
 
     def __init__(self, context: ThrowContext, output: TrajectoryOutput) -> None:
         super().__init__(context)
-        self._output, self._braking = output, False
+        self._output, self._replaced = output, False
+        self._ends = math.inf  # s; when the motion that was sent is over
         self._told = -math.inf
 
     def _prepare(self) -> None:
@@ -245,10 +256,15 @@ class PlannedThrow(Throw):
             lead = math.ceil((lead + due) / period - 1e-6) * period - due
         self._begun = self.link.time + lead
         self._due = math.inf if self.plan.release is None else self._begun + due
-        self._publish(self.plan, self._begun)
         self.link.begin(self._begun)
         # the filter takes the pose at rest now: the first control step may find the arm moving already
-        self.link.judge(np.append(np.zeros(self.world.robot.n), -1.0))
+        decision = self.link.judge(np.append(np.zeros(self.world.robot.n), -1.0))
+        if decision.stop is not None:  # something came up while it was planned, and nothing moves yet
+            self.fault = decision.stop.value
+            self.over.set_result(self.fault)
+            return
+        self._publish(self.plan, self._begun)
+        self._ends = self._begun + self.plan.end
 
     def refused(self, why: str) -> None:
         """The controller will not follow."""
@@ -256,7 +272,9 @@ class PlannedThrow(Throw):
             self.stop(StopReason.DISABLED, why)
 
     def _between_steps(self) -> None:
-        now = self.link.time
+        now, reason = self.link.time, self.link.filter.reason
+        if reason not in (None, StopReason.FINISHED) and not self.fault:
+            self.stop(reason)
         if not self.fault and self.released_at is None and now > self._due - 0.5 * self.link.period:
             self.released_at = min(max(self.step, 0), self.world.horizon)
             self.link.move_gripper(True)
@@ -272,26 +290,31 @@ class PlannedThrow(Throw):
     def _send(self, wanted: np.ndarray) -> Decision:
         decision = self.link.judge(wanted)
         if decision.stop is not None:
-            self._replace(decision)
+            self._replace()
         return decision
 
     def _brake(self, reason: StopReason) -> None:
         self.link.filter.stop(reason)
         decision = self.link.judge(None)
-        if self.fault and not self._braking:
-            self._replace(decision)
+        if self.fault:
+            self._replace()
         self._report_stop(decision)
-        if self.fault or self.link.time > self._begun + self.plan.end:
+        if self.link.now > self._ends:
             self._end_at_rest()
 
-    def _replace(self, decision: Decision) -> None:
-        """From the motion planned for this step to rest, as the filter has begun it."""
-        self._braking = True
-        since = self.link.time - self._begun
+    def _replace(self) -> None:
+        """By the way to rest, from the next control step on: so far the controller goes on as planned, and
+        what starts in the past it would leap onto. Once."""
+        if self._replaced:
+            return
+        self._replaced = True
+        passed = (self.link.now - self._begun) / self.world.dt
+        since = max(math.ceil(passed + _ON_ITS_WAY), 0) * self.world.dt
         if since >= self.plan.end:
-            return  # it rests already
-        q, qd = self.plan.at(since)
-        self._publish(plan_stop(self.world, self.link.filter, q, qd, decision.velocity), self.link.time)
+            return  # it rests by then
+        stop = plan_stop(self.world, self.link.filter.settings, self.plan, since, self._c.plan_rate)
+        self._publish(stop, self._begun + since)
+        self._ends = self._begun + since + stop.end
 
     def _publish(self, plan: ThrowPlan, start: float) -> None:
         trajectory = plan.trajectory(self.world.robot.joints, start)

@@ -116,12 +116,17 @@ class SafetyFilter:
             self._latch.reset()
         return self.at_rest
 
-    def stop_path(self) -> np.ndarray:
+    def stop_path(self, motion: tuple[np.ndarray, np.ndarray] | None = None) -> np.ndarray:
         """Velocities of the stop that begins with the next command, one a period, rad/s, [K, n].
 
         Nothing changes by asking. For a controller that takes whole motions at once.
+
+        Args:
+            motion: velocity and acceleration it begins from, rad/s and rad/s², each [n]; None: those of the
+                last command.
         """
-        v, a, path = list(self._v), list(self._a), []
+        v, a = (list(self._v), list(self._a)) if motion is None else (x.tolist() for x in motion)
+        path = []
         while any(v) or any(a):
             after = [j.stop(*now, self.period) for j, now in zip(self._joints, zip(v, a))]
             a = [(x - y) / self.period for x, y in zip(after, v)]

@@ -157,6 +157,29 @@ def test_live_tracker_without_velocities(throws, world: World) -> None:
     np.testing.assert_allclose(state.ball_velocity[0], motion.ball.v[11], atol=0.1)
 
 
+@pytest.mark.parametrize("measures", [True, False], ids=["velocities", "positions only"])
+@pytest.mark.parametrize("velocity", [(math.nan,) * 3, (0.0, 0.0, 0.0), None], ids=str)
+def test_a_tracker_that_loses_the_ball_has_not_seen_it(throws, world: World, velocity, measures) -> None:
+    motion, released = recorded_motion(throws, 0, world.dt, ball=True, velocities=True)
+    seen, blind = LiveState(world), LiveState(world)
+    for live in (seen, blind):
+        live.begin(motion.joints.times[0])
+        live.target(motion.target)
+    for k, time in enumerate(motion.joints.times):
+        lost = time > released + 0.1
+        for live in (seen, blind):
+            live.joint_state(time, world.robot.joints, motion.joints.x[k], motion.joints.v[k])
+            if not lost:
+                live.ball(time, motion.ball.x[k], motion.ball.v[k] if measures else (0.0, 0.0, 0.0))
+            if time == pytest.approx(released):
+                live.release(released)
+        if lost:
+            seen.ball(time, (math.nan, 0.0, 0.0), velocity)
+        got, want = (live.at(time)[0] for live in (seen, blind))
+        for name in FIELDS:
+            assert torch.equal(getattr(got, name), getattr(want, name)), name
+
+
 def test_landed_ball_stays_landed_when_its_flight_is_forgotten(throws, world: World) -> None:
     motion, released = recorded_motion(throws, 0, world.dt, False, True)
     live = LiveState(world, memory=0.3)

@@ -10,11 +10,15 @@ import pytest
 import torch
 from geometry_msgs.msg import PointStamped, TwistStamped
 from nav_msgs.msg import Odometry
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState, Joy
 
 from irl_ros.msg import EpisodeEvent
 from irl_ros.nodes import interface as names
 from irl_ros.nodes.session import LIMIT, Session
+from irl_ros.nodes.teleop import Teleop
+from irl_ros.safety import StopReason
 from irl_ros.sim import load_world
 
 WORLD = load_world()
@@ -156,3 +160,34 @@ def tool(q: np.ndarray) -> np.ndarray:
     """Position of the tool, m, [3]."""
     kinematics = WORLD.robot.kinematics(dtype=torch.float64)
     return kinematics.tool_motion(torch.as_tensor(q)[None], torch.zeros(1, len(q)).double())[0][0].numpy()
+
+
+def test_an_arm_whose_clock_is_behind_stops_when_the_deadman_is_let_go(session, monkeypatch):
+    """Its states seem to have been sent before the hand moved, all of them."""
+    executor, node = SingleThreadedExecutor(), Teleop()
+    executor.add_node(node)
+    node.set_parameters([Parameter("recorder", value=""), Parameter("max_age", value=5.0)])
+    arm = session.node.create_publisher(JointState, names.JOINT_STATES, names.COMMAND)
+    target = session.node.create_publisher(PointStamped, names.TARGET, names.LATCHED)
+    target.publish(PointStamped())
+    held = True
+    try:
+        node.come_up()
+        monkeypatch.setattr(node.hands, "action", lambda *_: (np.append(np.full(7, 0.2), -1.0), held))
+
+        def known() -> bool:
+            arm.publish(JointState(name=WORLD.robot.joints, position=WORLD.home.tolist(), velocity=[0.0] * 7))
+            executor.spin_once(timeout_sec=0.0)
+            return node.link.time is not None and node.link.live.at(node.link.time)[0] is not None
+
+        session.until(known, LIMIT, "the arm was not heard")
+        node._wake()
+        assert node.link.filter.reason is None and not node.link.filter.at_rest, "the hand woke it"
+        held = False
+        for _ in range(3):
+            node.link.time += WORLD.dt
+            node._on_state(0)
+        assert node.link.filter.reason is StopReason.DEADMAN
+    finally:
+        node.close()
+        node.destroy_node()

@@ -113,24 +113,19 @@ def test_a_policy_that_breaks_down_breaks_the_plan_off():
     assert plan(broken).stop is StopReason.BAD_ACTION
 
 
-def test_the_way_to_rest_goes_on_from_the_motion_inside_the_limits():
-    thrown = plan(swing)
-    limiter = SafetyFilter(WORLD, SafetySettings())
-    limiter.enable()
-    for k in range(25):
-        at = k * WORLD.dt
-        limiter(thrown.actions[k], JointReading(JOINTS, *(x for x in thrown.at(at)), at), at)
-    q, qd = thrown.at(25 * WORLD.dt)
-    assert np.abs(qd).max() > 0.5, "it moves"
-    limiter.estop()
-    decision = limiter(None, None, 25 * WORLD.dt)
-    before = limiter.stop_path().copy()
-    stopped = plan_stop(WORLD, limiter, q, qd, decision.velocity)
+@pytest.mark.parametrize("rate", [0.0, 1000.0])
+@pytest.mark.parametrize("step", [0, 10, 25, 32])
+def test_the_way_to_rest_goes_on_from_the_motion_inside_the_limits(step, rate):
+    thrown, since = plan(swing, rate=rate), step * WORLD.dt
+    q, qd = thrown.at(since)
+    assert step == 0 or np.abs(qd).max() > 0.2, "it moves"
+    stopped = plan_stop(WORLD, SafetySettings(), thrown, since, rate)
     assert stopped.excess(WORLD) == "" and stopped.release is None
-    assert np.array_equal(limiter.stop_path(), before), "planning does not brake"
-    assert 0.0 < stopped.end < 1.0
-    changes = np.abs(np.diff(stopped.qd, axis=0))
-    assert np.all(changes <= WORLD.acceleration * WORLD.dt + 1e-9)
+    assert np.array_equal(stopped.q[0], q) and np.array_equal(stopped.qd[0], qd)
+    assert stopped.end == 0.0 if step == 0 else 0.0 < stopped.end < 1.0
+    dt = WORLD.dt if rate == 0.0 else 1.0 / rate
+    a = np.diff(np.vstack((thrown.acceleration(since), np.diff(stopped.qd, axis=0) / dt)), axis=0)
+    assert np.all(np.abs(a) <= SafetyFilter(WORLD, SafetySettings()).jerk * dt + 1e-6), "jerk"
 
 
 @pytest.mark.parametrize(
