@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from irl_ros.cli.options import (
+    DONE,
+    FAILED,
     add_jobs,
     add_set,
     add_verb,
@@ -96,7 +98,7 @@ def add_compare(verbs: Any) -> None:
     )
 
 
-def _compare(o: argparse.Namespace) -> None:
+def _compare(o: argparse.Namespace) -> int:
     from irl_ros.evaluation.compare import compare
     from irl_ros.evaluation.comparison_text import markdown
     from irl_ros.evaluation.grid import Grid
@@ -110,6 +112,7 @@ def _compare(o: argparse.Namespace) -> None:
     if failed := found.failures():
         print(f"{len(failed)} cells failed: compare.md says why; --retry makes them again")
     print(f"{o.out / 'compare.html'} shows what was found")
+    return FAILED if failed else DONE
 
 
 def add_bench(verbs: Any) -> None:
@@ -146,7 +149,7 @@ def add_bench(verbs: Any) -> None:
     add_set(p)
 
 
-def _bench(o: argparse.Namespace) -> None:
+def _bench(o: argparse.Namespace) -> int:
     check_folder("--json", o.json)
     from irl_ros.evaluation.bench import bench
     from irl_ros.evaluation.bench_table import bench_rows, bench_table
@@ -157,3 +160,4 @@ def _bench(o: argparse.Namespace) -> None:
     print(f"\n{bench_table(figures)}")
     if o.json:
         o.json.write_text(json.dumps({**figures, "rows": bench_rows(figures)}, indent=2) + "\n")
+    return FAILED if any(cell["failed"] for cell in figures["cells"]) else DONE

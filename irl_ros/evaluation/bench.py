@@ -71,6 +71,8 @@ def bench(
     for algo in algos:
         if algo not in ALGORITHMS:
             raise InputError("--algo", *unknown_name("algorithm", algo, ALGORITHMS))
+    if "maxent" in algos:
+        raise InputError("--algo maxent", "knows the finite MDP of a throw only", "leave it out")
     settings, world = bench_settings(config, overrides), GymWorld(env, horizon)
     if Path(out).exists() and not Path(out).is_dir():
         raise InputError(out, "is not a folder", "choose another --out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from irl_ros.evaluation.cells import Cell, Place
 from irl_ros.irl.algorithms import GAMES
 from irl_ros.irl.bc import clone
 from irl_ros.irl.reoptimise import Reoptimisation
-from irl_ros.irl.run_directory import RunDirectory
+from irl_ros.irl.run_directory import RunDirectory, read_metrics
 from irl_ros.irl.trainer import Stage, Trainer
 from irl_ros.networks import save_weights
 from irl_ros.rewards.reward_net import RewardNet
@@ -141,9 +142,11 @@ class _Game:
         save_weights(reward, self.run.path / "reward.safetensors")
         if len(stages) > 1:
             save_gym_policy(task, fresh, self.run.path / "fresh")
+        # a run that was resumed after its game has the game's figures in its metrics alone
+        *_, played = takewhile(lambda m: m["state"] != "fresh", read_metrics(self.run.path))
         return {
-            "env_steps": game.round * how.episodes * task.horizon,
-            "wall_s": trainer.wall,
+            "env_steps": played["env_steps"],
+            "wall_s": played["wall_s"],
             "fresh_return": mean_return(task, fresh) if len(stages) > 1 else None,
         }
 

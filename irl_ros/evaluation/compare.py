@@ -130,6 +130,9 @@ class Plan:
         self.world = grid.places[grid.world]
         counts = sorted(grid.demos, reverse=True) or [len(next(iter(sources.values())).demonstrations)]
         again = grid.transfer_demos or counts[:1]
+        if unknown := sorted(set(again) - set(counts)):
+            problem = f"{unknown[0]} is not among the numbers learned from: {', '.join(map(str, counts))}"
+            raise InputError("--transfer-demos", problem)
         for seed in range(grid.seeds_at_most):
             algos = [name for name, c in grid.contenders.items() if seed < c.seeds]
             for operator in grid.people:

@@ -104,6 +104,14 @@ class Grid:
         if len({row.name for row in rows}) < len(rows):
             raise InputError("--algos and --variant", "two rows have one name")
         object.__setattr__(self, "contenders", {row.name: row for row in rows})
+        for option, values in (
+            ("--demos", self.demos),
+            ("--operators", self.operators),
+            ("--transfer-worlds", self.transfer_worlds),
+            ("--starts", self.starts),
+        ):
+            if len(set(values)) < len(values):
+                raise InputError(option, f"names one twice: {', '.join(map(str, values))}")
         if self.paths and self.operators:
             raise InputError(
                 "--operators", "are for demonstrations made here, and bags were given", "drop one"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,8 @@ def learn(
         seed: of everything drawn.
         config: YAML with keys of LearnSettings; what it leaves out is as `defaults_in(sim)` has it.
         overrides: `key=value` on top.
-        resume: go on from the last checkpoint of `out` with the settings it was begun with.
+        resume: go on from the last checkpoint of `out` with the settings it was begun with; others, where
+            given, are refused.
 
     Returns:
         The RUN directory.
@@ -77,15 +78,17 @@ def learn(
         InputError: something given is wrong; nothing was written.
     """
     run = RunDirectory(out)
+    changed = override(load_yaml(Path(config)) if config else {}, list(overrides))
+    settings = build(LearnSettings, changed, config or "--set", base=defaults_in(sim))
     if resume:
         description = run.description()
-        check_verb(run, description, "learn")
+        given = {"algo": (algo, "airl"), "sim": (sim, "batch"), "device": (device, "auto"), "seed": (seed, 0)}
+        check_resumed(run, description, "learn", world, settings if changed else None, given)
         if run.finished:
             print(f"{run.path}: learning is already done")
             return run.path
     else:
         run.refuse_if_taken()
-        settings = override(load_yaml(Path(config)) if config else {}, list(overrides))
         description = {
             "verb": "learn",
             "algo": algo,
@@ -93,7 +96,7 @@ def learn(
             "sim": sim,
             "device": device,
             "world": describe_world(load_world(world or "default")),
-            "settings": as_dict(build(LearnSettings, settings, config or "--set", base=defaults_in(sim))),
+            "settings": as_dict(settings),
             "demos": {"paths": as_paths(paths)},
         }
     job = _Job(description, paths or description["demos"]["paths"], run)
@@ -187,14 +190,42 @@ class _Job:
         policy.save(self.run.path)
 
 
-def check_verb(run: RunDirectory, description: dict[str, Any], verb: str) -> None:
-    """Refuse to resume a run of another verb."""
+def check_resumed(
+    run: RunDirectory,
+    description: dict[str, Any],
+    verb: str,
+    world: str | Path | None,
+    settings: Any,
+    given: Mapping[str, tuple[Any, Any]],
+) -> None:
+    """Refuse to resume a run of another verb, or otherwise than it was begun: it would go on as before.
+
+    Args:
+        run: what is to go on.
+        description: of how it was begun.
+        verb: that resumes it.
+        world: name or YAML; None or "default": not given.
+        settings: all of them, where some were given; else None.
+        given: other options: value, and what it is where it was not given.
+    """
     if description.get("verb") != verb:
         raise InputError(
             run.path,
             f"was made by `irl-ros {description.get('verb')}`",
             f"resume it with that verb, not {verb}",
         )
+    before = restore_world(description["world"])
+    if before.robot.sha256 != description["robot"]["sha256"]:
+        problem = f"was begun with robot '{before.robot.name}' as it was before it was changed"
+        raise InputError(run.path, problem, "give the robot its old YAML and URDF, or begin another --out")
+    other = [f"--{k} {value}" for k, (value, unset) in given.items() if value not in (unset, description[k])]
+    if world not in (None, "default") and load_world(world).sha256 != description["world"]["sha256"]:
+        other.append(f"--world {world}")
+    if settings is not None and settings != build(type(settings), description["settings"], run.path):
+        other.append("--set or --config")
+    if other:
+        problem = f"was begun otherwise than with {', '.join(other)}"
+        raise InputError(run.path, problem, "leave that out to go on, or begin another --out")
 
 
 def make_simulator(world: World, sim: str, device: torch.device) -> Simulator:

@@ -166,7 +166,7 @@ class Trainer:
         due = self.iteration % self.settings.practice_every == 0
         if due or stage.algorithm.finished or not self.practice:
             self.practice = self.task.practice(stage.algorithm.policy)
-        last = stage.algorithm.finished and stage is self.stages[-1]
+        last = all(s.algorithm.finished for s in self.stages[self.stage :])
         line = {
             "iteration": self.iteration,
             "iterations": sum(s.iterations for s in self.stages),

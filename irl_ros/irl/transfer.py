@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from irl_ros.errors import InputError, unknown_name
-from irl_ros.irl.learn import check_verb, close_simulator, make_simulator
+from irl_ros.irl.learn import check_resumed, close_simulator, make_simulator
 from irl_ros.irl.reoptimise import FAR_SIGHTED, Reoptimisation, ReoptimiseSettings
 from irl_ros.irl.run_directory import (
     RunDirectory,
@@ -82,15 +82,18 @@ def transfer(
         InputError: something given is wrong; nothing was written.
     """
     target = RunDirectory(out)
+    changes = override(load_yaml(Path(config)) if config else {}, list(overrides))
+    settings = build(TransferSettings, changes, config or "--set")
     if resume:
         description = target.description()
-        check_verb(target, description, "transfer")
+        given = {"reward": (reward, "learned"), "start": (start, "fresh"), "sim": (sim, "batch")}
+        given |= {"device": (device, "auto"), "seed": (seed, 0)}
+        check_resumed(target, description, "transfer", world, settings if changes else None, given)
         if target.finished:
             print(f"{target.path}: transfer is already done")
             return target.path
     else:
         target.refuse_if_taken()
-        settings = override(load_yaml(Path(config)) if config else {}, list(overrides))
         changed = load_world(world) if world else _world_of(run, reward)
         description = {
             "verb": "transfer",
@@ -102,7 +105,7 @@ def transfer(
             "device": device,
             "world": describe_world(changed),
             "robot": {"name": changed.robot.name, "sha256": changed.robot.sha256},
-            "settings": as_dict(build(TransferSettings, settings, config or "--set")),
+            "settings": as_dict(settings),
         }
     _check_choices(description)
     _work(description, target, resume)

@@ -52,7 +52,7 @@ class Learning:
     """A job under way.
 
     Attributes:
-        latest: the newest metrics, with `state`: loading, warm_start, learning, saving, then done or failed.
+        latest: the newest metrics, with `state`: loading, learning, polish, saving, then done or failed.
         message: one line for people.
         stopped: why it was told to stop; "" when it was not.
         left_out: recordings that were not complete when it began.

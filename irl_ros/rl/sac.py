@@ -37,7 +37,7 @@ class SACSettings:
     target_share: float = 0.3
     """Wanted entropy of one choice among several, which is never below 0, as a share of the most there is."""
     tau: float = 0.01
-    """Share of the critic that enters its target after each step."""
+    """Share of the critic that enters its target after each step. (IQ-Learn's steps have no target.)"""
     outside: float = 1.0
     """Price of an action's square distance from the box the world clips it to."""
 

@@ -165,6 +165,12 @@ def test_of_bags_each_seed_draws_its_own_and_more_hold_those_of_fewer(bags: Path
         sources_of(Grid(algos=["bc"], paths=[bags], demos=[7]), tmp_path)
 
 
+def test_rewards_of_numbers_not_learned_from_are_refused(bags: Path, tmp_path: Path) -> None:
+    grid = Grid(**{**SMALL, "algos": ["bc"], "paths": [bags], "transfer_demos": [4]})
+    with pytest.raises(InputError, match=r"--transfer-demos: 4 is not among the numbers learned from: 6"):
+        compare(grid, tmp_path)
+
+
 def test_a_synthetic_operator_is_another_person_for_each_seed(tmp_path: Path) -> None:
     grid = Grid(algos=["bc"], seeds=2, demos=[1, 2], operators=["tired"])
     found = sources_of(grid, tmp_path)
@@ -190,6 +196,8 @@ def test_a_synthetic_operator_is_another_person_for_each_seed(tmp_path: Path) ->
         ({"transfer_worlds": ["moon"]}, "unknown world 'moon'"),
         ({"starts": ["cold"]}, "unknown start 'cold'"),
         ({"demos": [3], "transfer_demos": [5]}, "5 is not among --demos"),
+        ({"demos": [3, 5, 3]}, "--demos: names one twice: 3, 5, 3"),
+        ({"operators": ["clean", "clean"]}, "--operators: names one twice"),
         ({"overrides": ["airl.batchs=3"]}, "did you mean 'airl.batch'"),
         ({"transfer_overrides": ["reoptimise.rounds=3"]}, "--transfer-set: unknown key"),
         ({"sim": "gazebo"}, "unknown simulator"),

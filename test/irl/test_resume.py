@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from irl_ros.errors import InputError
 from irl_ros.irl.checkpoint import load_checkpoint
@@ -202,6 +204,38 @@ def test_other_demonstrations_are_refused(bags: Path, stopped: Path) -> None:
     with pytest.raises(InputError, match="other demonstrations"):
         learn([bags / "episode_0000"], stopped, resume=True)
     assert {p: p.read_bytes() for p in stopped.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"algo": "gail"}, "--algo gail"),
+        ({"seed": 3}, "--seed 3"),
+        ({"world": "bin"}, "--world bin"),
+        ({"overrides": ["airl.iterations=7"]}, "--set or --config"),
+    ],
+)
+def test_a_run_that_goes_on_takes_no_other_settings(stopped: Path, given: dict, told: str) -> None:
+    with pytest.raises(InputError, match=re.escape(f"was begun otherwise than with {told};")):
+        learn([], stopped, resume=True, **given)
+
+
+def test_a_robot_that_was_changed_meanwhile_is_refused(uninterrupted: Path, tmp_path: Path) -> None:
+    run = transfer(uninterrupted, None, tmp_path / "again", device="cpu", overrides=QUICK_TRANSFER)
+    (run / "policy.yaml").unlink()
+    description = run / "run.yaml"
+    sha256 = yaml.safe_load(description.read_text())["robot"]["sha256"]
+    description.write_text(description.read_text().replace(sha256, "0" * 64))
+    with pytest.raises(InputError, match="robot 'panda' as it was before it was changed"):
+        transfer(uninterrupted, None, run, resume=True)
+
+
+def test_a_run_without_a_polish_is_done_with_its_game(
+    bags: Path, quick: tuple[str, ...], tmp_path: Path
+) -> None:
+    run = learn([bags], tmp_path / "game", device="cpu", overrides=[*quick, "polish.iterations=0"])
+    last = read_metrics(run)[-1]
+    assert (last["state"], last["remaining_s"]) == ("done", 0.0)
 
 
 def test_a_run_is_resumed_by_the_verb_that_began_it(uninterrupted: Path, tmp_path: Path) -> None:
