@@ -96,11 +96,22 @@ class ArmLink:
         heard = (self._arm is None or self._arm.connected) and self._gripper.connected
         return self.reading is not None and heard
 
+    def _motion(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Positions and velocities as measured last, each [n]."""
+        r = self.reading
+        return None if r is None else self._order.pick(r.names, r.position, r.velocity)
+
+    @property
+    def farthest_from_home(self) -> tuple[str, float]:
+        """The joint that is farthest from where throws start, and how far, rad; infinite before any state."""
+        motion = self._motion()
+        off = np.full(self.world.robot.n, np.inf) if motion is None else np.abs(motion[0] - self.world.home)
+        return self.world.robot.joints[int(off.argmax())], float(off.max())
+
     @property
     def at_home(self) -> bool:
         """The arm rests where throws start."""
-        r = self.reading
-        motion = None if r is None else self._order.pick(r.names, r.position, r.velocity)
+        motion = self._motion()
         if motion is None:
             return False
         q, qd = motion

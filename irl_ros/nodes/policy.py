@@ -74,6 +74,13 @@ class PolicyNode(ManagedNode):
         )
         self.parameter("max_age", 0.1, "oldest joint state to act on, s", 0.02, 10.0)
         self.parameter("tracking", 0.1, "farthest a joint may be from its command, rad", 0.001, 3.0)
+        self.parameter(
+            "home_tolerance",
+            0.0,
+            "farthest a joint may be from where throws start for one to begin, rad; 0: anywhere",
+            0.0,
+            3.0,
+        )
         self.parameter("lag", -1.0, "how late the arm follows a command, s; -1: a control period", -1.0, 1.0)
         self.parameter("deadman", 0.0, "longest silence on the topic deadman, s; 0: none needed", 0.0, 5.0)
 
@@ -88,6 +95,7 @@ class PolicyNode(ManagedNode):
         self._reward = load_reward(run_dir, self.world) if has_reward else None
         self._controller = self.value("controller")
         self._enabled, self.throws = self.value("enabled"), 0
+        self._near = self.value("home_tolerance")
         self._throw: Throw | None = None
         self._trial: GripperTrial | None = None
         self._latency_ms: deque[float] = deque(maxlen=_RECENT)
@@ -228,7 +236,13 @@ class PolicyNode(ManagedNode):
             return "nobody takes the commands"
         if self._trial is not None or (self._throw is not None and not replaces):
             return "a throw is under way"
-        return StopReason.STALE.value if link.stale else ""
+        if link.stale:
+            return StopReason.STALE.value
+        joint, off = link.farthest_from_home
+        # written so that a NaN is too far; where throws start as demonstrations did, home means nothing
+        if self._near and self.world.settings.start == "home" and not off <= self._near and not replaces:
+            return f"joint '{joint}' is {off:.2f} rad from where throws start: bring the arm there"
+        return ""
 
     async def throw(self) -> Throw:
         """Throw, to the end. Only where nothing refuses it."""

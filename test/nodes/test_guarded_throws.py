@@ -251,6 +251,20 @@ def test_what_is_no_target_in_the_world_is_ignored_and_told(cell, capfd, frame, 
         c.until(lambda: aimed() == pytest.approx(0.85), "the base frame is the world's")
 
 
+def test_where_it_is_told_to_throw_from_home_it_throws_from_there_only(cell):
+    with cell(home_tolerance=0.1) as c:
+        away = WORLD.home.copy()
+        away[3] += 0.2
+        c.feed(0.02, away)
+        assert (
+            c.node.refusal()
+            == "joint 'panda_joint4' is 0.20 rad from where throws start: bring the arm there"
+        )
+        away[3] = WORLD.home[3] - 0.09
+        c.feed(0.04, away)
+        assert not c.node.refusal()
+
+
 def test_a_button_that_is_not_latched_is_heard(cell):
     with cell() as c:
         button = c.session.node.create_publisher(Bool, names.EMERGENCY_STOP, 1)
