@@ -56,6 +56,12 @@ def add_record(verbs: Any) -> None:
     p.add_argument(
         "--arm", choices=("sim", "real"), default="sim", help="a human's arm: simulated, or on your topics"
     )
+    p.add_argument(
+        "--controller",
+        choices=("forward_velocity", "forward_position"),
+        default="forward_velocity",
+        help="of a human's arm: what its command topic takes (%(default)s)",
+    )
     p.add_argument("--name", default="", help="who the human is; noted in every episode")
     p.add_argument("--countdown", type=float, default=3.0, metavar="S", help="before a human's episode")
     add_world(p, "default")
@@ -67,8 +73,8 @@ def _record(o: argparse.Namespace) -> int:
         from irl_ros.nodes.human_recording import Recording, record_by_hand
 
         moves = "joystick" if o.input == "joy" else o.input
-        asked = Recording(o.out, o.episodes, o.world, moves, o.mapping, o.arm, o.name, o.countdown, o.seed)
-        return record_by_hand(asked)
+        throw = (o.out, o.episodes, o.world, moves, o.mapping, o.arm, o.controller)
+        return record_by_hand(Recording(*throw, o.name, o.countdown, o.seed))
     from irl_ros.nodes.recording import record
 
     return record(o.out, o.episodes, o.world, o.seed)

@@ -22,6 +22,8 @@ from irl_ros.demos.storage import Channel, StorageFile, kind_of, open_storage
 from irl_ros.errors import InputError
 from irl_ros.robots import Robot
 
+_LEADER = "leader/joint_states"
+"""A teleoperator's leader arm, which is no robot that throws."""
 _SET_BACK = 500_000_000
 """ns; a topic's receive times that go back this far while recording: the clock was set back."""
 _PAUSE = 1_000_000_000
@@ -233,6 +235,8 @@ def _one_topic(role: str, named: Sequence[str], bag: Bag) -> None:
 
 
 def _matches(topic: str, name: str) -> bool:
+    if topic.strip("/").endswith(_LEADER) and not name.strip("/").endswith(_LEADER):
+        return False
     return topic.strip("/") == name.strip("/") or topic.endswith("/" + name.strip("/"))
 
 

@@ -64,6 +64,10 @@ class EpisodeTape:
         """The messages of one topic."""
         return [cdr for _, name, cdr in self._messages if name == topic]
 
+    def timed(self, topic: str) -> list[tuple[int, bytes]]:
+        """The messages of one topic, each with its time."""
+        return [(time, cdr) for time, name, cdr in self._messages if name == topic]
+
     def save(
         self,
         path: Path,

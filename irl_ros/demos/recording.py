@@ -10,13 +10,15 @@ import numpy as np
 
 from irl_ros.demos.bag import Bag, RawMessages, Topic, read_bag, roles_of
 from irl_ros.demos.clock import Clock
-from irl_ros.demos.interpolation import BALL_SPAN_S, Track
+from irl_ros.demos.interpolation import BALL_SPAN_S, Track, hermite
 from irl_ros.demos.resampler import JointOrder, twist_in_world
 from irl_ros.errors import InputError
 from irl_ros.robots import Robot
 
 START, STOP, DISCARD, RELEASE = 0, 1, 2, 3
 """EpisodeEvent.event."""
+WORLD_FRAME = "world"
+_UNLIKE = 0.1  # rad/s; commands that are as near as that to the measured velocities are velocities
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,9 @@ def read_recording(bag: Bag, robot: Robot) -> Recording:
     target_times, targets = _stamped(
         raw, "target", clock, lambda m: (m.point.x, m.point.y, m.point.z), latched=True
     )
+    if not np.isfinite(targets).all():
+        raise InputError(bag.path, f"topic '{raw.topics['target'].name}' has a target that is not a number")
+    positions = len(command_times) > 0 and _are_positions(command_times, command_values, joints)
     ball = _ball(raw, clock)
     event_times, events = _events(raw, clock)
     arrivals = {
@@ -110,12 +115,18 @@ def read_recording(bag: Bag, robot: Robot) -> Recording:
         joints=joints,
         velocities_recorded=recorded,
         ball=ball,
-        commands=Commands(command_times, command_values) if len(command_times) else None,
+        commands=Commands(command_times, command_values) if len(command_times) and not positions else None,
         openings=openings,
         targets=Commands(target_times, targets),
         events=events,
         arrivals=arrivals,
-        remarks=(*raw.remarks, *_jumps(clock), *_skew(raw, clock)),
+        remarks=(
+            *raw.remarks,
+            *_jumps(clock),
+            *_skew(raw, clock),
+            *_frames(raw, robot),
+            *(["the commands are positions: actions are read off the motion"] if positions else []),
+        ),
     )
 
 
@@ -134,7 +145,7 @@ def _joints(raw: RawMessages, robot: Robot) -> tuple[Track, Clock, tuple[str, ..
         picked = order.pick(message.name, message.position, message.velocity)
         if picked is not None:
             received.append(arrival)
-            stamps.append(_nanoseconds(message))
+            stamps.append(nanoseconds(message))
             rows.append(picked)
     if not rows:
         missing = [j for j in robot.joints if j not in names]
@@ -166,7 +177,29 @@ def _commands(raw: RawMessages, robot: Robot, clock: Clock) -> tuple[np.ndarray,
     if not messages:
         return np.zeros(0), np.zeros((0, robot.n))
     values = np.stack([np.asarray(m.data, dtype=float) for _, m in messages])
+    if not np.isfinite(values).all():
+        problem = f"topic '{raw.topics['commands'].name}' has a command that is not a number"
+        raise InputError(raw.bag.path, problem, "leave the bag out, or that topic (`ros2 bag convert`)")
     return _ascending(clock.from_received(np.array([t for t, _ in messages]))), values
+
+
+def _are_positions(times: np.ndarray, values: np.ndarray, joints: Track) -> bool:
+    """Whether commands [K, n] at `times` s are where the arm is, not how fast it goes: they may have gone to
+    a controller that takes positions."""
+    q, qd = hermite(joints.times, joints.x, joints.v, times)
+    from_position, from_velocity = (float(np.median(np.abs(values - x).max(1))) for x in (q, qd))
+    return from_velocity > _UNLIKE and from_position < 0.25 * from_velocity
+
+
+def _frames(raw: RawMessages, robot: Robot) -> tuple[str, ...]:
+    """What is said in another frame than the world's, where nothing transforms it."""
+    known = ("", WORLD_FRAME, robot.chain[0].parent)
+    odd = {role: {m.header.frame_id for _, m in raw.messages.get(role, [])} for role in ("ball", "target")}
+    return tuple(
+        f"the {role} is in frame '{frame}' and is taken as if that were '{WORLD_FRAME}'"
+        for role, frames in odd.items()
+        for frame in sorted(frames.difference(known))
+    )
 
 
 def _openings(raw: RawMessages, clock: Clock) -> tuple[np.ndarray, np.ndarray]:
@@ -179,20 +212,34 @@ def _openings(raw: RawMessages, clock: Clock) -> tuple[np.ndarray, np.ndarray]:
     return times[opened & ~np.concatenate(([False], opened[:-1]))], times
 
 
-def _ball(raw: RawMessages, clock: Clock) -> Track | None:
+def ball_track(times: np.ndarray, messages: Sequence[Any]) -> Track | None:
+    """The path of a ball, m and m/s in the world frame; None where it was seen less than twice.
+
+    Args:
+        times: of the messages, s, [K].
+        messages: nav_msgs/Odometry. Where a position is not finite the tracker had lost the ball.
+    """
+
     def motion(message: Any) -> tuple[float, ...]:
         p, o, v = message.pose.pose.position, message.pose.pose.orientation, message.twist.twist.linear
         turned = o.x or o.y or o.z
         velocity = twist_in_world((o.x, o.y, o.z, o.w), (v.x, v.y, v.z)) if turned else (v.x, v.y, v.z)
         return (p.x, p.y, p.z, *velocity)
 
-    times, rows = _stamped(raw, "ball", clock, motion)
-    seen = np.isfinite(rows[:, :3]).all(1) if len(rows) else np.zeros(0, dtype=bool)
+    rows = np.array([motion(m) for m in messages], dtype=float).reshape(-1, 6)
+    seen = np.isfinite(rows[:, :3]).all(1)
     if seen.sum() < 2:
         return None
     x, v = rows[seen, :3], rows[seen, 3:]
     measured = v if v.any() else np.full_like(v, np.nan)  # some trackers know positions only
     return Track.of(times[seen], x, measured, BALL_SPAN_S)
+
+
+def _ball(raw: RawMessages, clock: Clock) -> Track | None:
+    messages = raw.messages.get("ball", [])
+    if not messages:
+        return None
+    return ball_track(clock.from_stamps(*_both_times(messages), False), [m for _, m in messages])
 
 
 def _events(raw: RawMessages, clock: Clock) -> tuple[np.ndarray, tuple[Event, ...]]:
@@ -222,7 +269,7 @@ def _stamped(
 
 def _both_times(messages: Sequence[tuple[int, Any]]) -> tuple[np.ndarray, np.ndarray]:
     """Header stamps and receive times, ns, [M]."""
-    stamps = np.array([_nanoseconds(m) for _, m in messages], dtype=np.int64)
+    stamps = np.array([nanoseconds(m) for _, m in messages], dtype=np.int64)
     return stamps, np.array([t for t, _ in messages], dtype=np.int64)
 
 
@@ -244,5 +291,6 @@ def _ascending(times: np.ndarray) -> np.ndarray:
     return np.maximum.accumulate(times)
 
 
-def _nanoseconds(message: Any) -> int:
+def nanoseconds(message: Any) -> int:
+    """The header's stamp, ns."""
     return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec

@@ -14,9 +14,8 @@ import numpy as np
 
 import irl_ros
 from irl_ros.demos.episode_tape import HIT, EpisodeTape, SimulatedTime, landing_error
-from irl_ros.demos.interpolation import Track
 from irl_ros.demos.message_types import EPISODE_EVENT, FLOAT_ARRAY, ODOMETRY, POINT_STAMPED, typestore
-from irl_ros.demos.recording import DISCARD, RELEASE, START, STOP
+from irl_ros.demos.recording import DISCARD, RELEASE, START, STOP, ball_track, nanoseconds
 from irl_ros.demos.session_folder import SessionFolder
 from irl_ros.demos.start_gate import ROLES, StartGate
 from irl_ros.errors import InputError, unknown_name
@@ -63,6 +62,9 @@ class Kept:
     path: Path
     outcome: str
     ended_by: str
+
+
+_SAME_CLOCK = 100_000_000  # ns; stamps that are off by more are of another clock
 
 
 class State(enum.Enum):
@@ -140,6 +142,15 @@ class RecordingSession:
             if role == "gripper" and self._episode.released is None:
                 self._note_release(when, cdr)
 
+    def missing(self, now: float, offered: Collection[str]) -> list[str]:
+        """Why no episode can start now, one text a topic.
+
+        Args:
+            offered: roles that somebody publishes.
+        """
+        timeless = self._clock is not None and self._clock.at(self._wall()) is None
+        return [*self.gate.missing(now, offered), *(["/clock (nothing heard)"] if timeless else [])]
+
     def start(self, now: float, offered: Collection[str]) -> Answer:
         """Begin an episode.
 
@@ -150,7 +161,7 @@ class RecordingSession:
             return Answer(False, f"episode {self.number} is open: stop or discard it first")
         if self.state is State.UNSAVED:
             return Answer(False, f"episode {self.number} is not saved yet: stop it again, or discard it")
-        if missing := self.gate.missing(now, offered):
+        if missing := self.missing(now, offered):
             return Answer(False, f"waiting for {', '.join(missing)}")
         self.number = self.folder.next_number
         self._episode = _Episode(self.number, now, EpisodeTape())
@@ -175,9 +186,14 @@ class RecordingSession:
             return Answer(False, "no episode is open")
         if episode.outcome is None:
             error = self._landing_error(episode)
-            episode.outcome = outcome or ("success" if error <= HIT else "failure")
+            seen = error is not None
+            episode.outcome = outcome or (("success" if error <= HIT else "failure") if seen else "")
             episode.ended_by = ended_by
-            episode.landed = f"{100 * error:.1f} cm from the target" if np.isfinite(error) else "did not land"
+            episode.landed = "nobody tracked the ball"
+            if seen:
+                episode.landed = (
+                    f"{100 * error:.1f} cm from the target" if np.isfinite(error) else "did not land"
+                )
             facts = {"outcome": episode.outcome, "ended_by": ended_by, "notes": episode.landed}
             self._stop_event = self._event(STOP, facts, announce=False)
         types = dict(self.topics.values())
@@ -193,7 +209,7 @@ class RecordingSession:
         self._announce(self._stop_event)  # who hears it may read the bag
         self._hit = episode.outcome == "success"
         self.saved, self.hits = self.saved + 1, self.hits + self._hit
-        return Answer(True, f"{path}: {episode.outcome}, {episode.landed}")
+        return Answer(True, f"{path}: {episode.outcome or 'not judged'}, {episode.landed}")
 
     def discard(self) -> Answer:
         """Forget the open episode."""
@@ -254,19 +270,37 @@ class RecordingSession:
     def _close(self) -> None:
         self._episode, self.state = None, State.READY
 
-    def _landing_error(self, episode: _Episode) -> float:
-        """Horizontal distance of the measured landing from the target, m; infinite where none was seen."""
-        balls = [self._decode(x, ODOMETRY) for x in episode.tape.of(self.topics["ball"][0])]
+    def _landing_error(self, episode: _Episode) -> float | None:
+        """Horizontal distance of the measured landing from the target, m; infinite where none was seen.
+
+        None: nobody tracked the ball. It is read as `read_recording` reads it later.
+        """
+        heard = episode.tape.timed(self.topics["ball"][0])
+        balls = [self._decode(cdr, ODOMETRY) for _, cdr in heard]
+        times = self._ball_times([when for when, _ in heard], balls)
+        origin = times[0] if len(times) else 0
+        ball = ball_track((times - origin) * 1e-9, balls)
+        if ball is None:
+            return None
         targets = episode.tape.of(self.topics["target"][0])
-        if episode.released is None or len(balls) < 2 or not targets:
+        if episode.released is None or not targets:
             return float("inf")
-        times = np.array([m.header.stamp.sec * 1_000_000_000 + m.header.stamp.nanosec for m in balls])
-        position = np.array([(p.x, p.y, p.z) for p in (m.pose.pose.position for m in balls)])
-        velocity = np.array([(v.x, v.y, v.z) for v in (m.twist.twist.linear for m in balls)])
-        ball = Track.of((times - times[0]) * 1e-9, position, velocity)
         point = self._decode(targets[-1], POINT_STAMPED).point
-        released = (episode.released - times[0]) * 1e-9
-        return landing_error(self.world, ball, released, np.array([point.x, point.y, point.z]))
+        target = np.array([point.x, point.y, point.z])
+        if not np.isfinite(target).all():
+            return float("inf")
+        return landing_error(self.world, ball, (episode.released - origin) * 1e-9, target)
+
+    def _ball_times(self, heard: list[int], balls: list[Any]) -> np.ndarray:
+        """Of ball samples, ns, on the clock of the release: stamps, less what their clock is off."""
+        stamps = np.array([nanoseconds(m) for m in balls], dtype=np.int64)
+        arrived = np.array(heard, dtype=np.int64)
+        if self._clock is not None:
+            arrived = np.array([self._clock.at(when) or 0 for when in heard], dtype=np.int64)
+        if not len(stamps) or not stamps.all():
+            return arrived
+        off = int(np.median(arrived - stamps))
+        return stamps + off if abs(off) > _SAME_CLOCK else stamps
 
     def _note_release(self, when: int, cdr: bytes) -> None:
         values = self._decode(cdr, FLOAT_ARRAY).data

@@ -79,8 +79,8 @@ class ArmLink:
         self._opened, self._delay = False, gripper_delay
         # target before joints: the executor asks in this order, and joints make the control step
         node.create_subscription(Bool, names.EMERGENCY_STOP, self._on_emergency, names.LATCHED)
-        # a button whose publisher keeps nothing for those who come later is not offered to a latched reader
-        node.create_subscription(Bool, names.EMERGENCY_STOP, self._on_emergency, names.COMMAND)
+        # a button whose publisher keeps nothing, or repeats nothing, is not offered to a latched reader
+        node.create_subscription(Bool, names.EMERGENCY_STOP, self._on_emergency, names.SENSOR)
         node.create_subscription(Bool, names.DEADMAN, self._on_deadman, names.COMMAND)
         node.create_subscription(PointStamped, names.TARGET, self._on_target, names.LATCHED)
         self._balls = node.create_subscription(

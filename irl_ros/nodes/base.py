@@ -185,15 +185,17 @@ def _executor(kind: str) -> Executor:
 
 
 def run(build: Callable[[], IrlNode], arguments: Sequence[str] | None = None) -> int:
-    """Spin a node until it finishes or SIGINT or SIGTERM comes; returns the exit code.
+    """Spin a node until it finishes or SIGINT, SIGTERM or SIGHUP comes; returns the exit code.
 
     The context stays valid until the node's `close` has run, so a node can still bring an arm to rest. That
     holds as well when a callback raises, which is a defect of ours: told with its traceback, exit code 1.
     """
     follow_parent()
     signals: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda n, _: signals.append(n))
+    # a terminal that is closed is no reason to leave an arm with its last command
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:  # nohup
+            signal.signal(number, lambda n, _: signals.append(n))
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     node = None
     try:

@@ -44,6 +44,8 @@ class Recording:
     """YAML for that device; "": as shipped."""
     arm: str
     """"sim": a simulated one, and targets drawn for each throw; "real": what is on the topics."""
+    controller: str
+    """Of the arm: what its command topic takes."""
     name: str
     """Of the person."""
     countdown: float
@@ -69,7 +71,7 @@ def record_by_hand(asked: Recording) -> int:
         company = _Company(session, world, simulated, asked.seed + before)
         if simulated:
             # with a clock: on a slow machine the arm moves slowly, rather than not where it was told to be
-            session.start("sim_arm", world=asked.world, publish_clock=True)
+            session.start("sim_arm", world=asked.world, publish_clock=True, controller=asked.controller)
         facts = {"out": str(asked.out), "operator_name": asked.name, "countdown": asked.countdown}
         clock = {"simulated_time": simulated}
         session.start("recorder", **clock, terminal=True, world=asked.world, **facts)
@@ -81,6 +83,7 @@ def record_by_hand(asked: Recording) -> int:
             world=asked.world,
             input=asked.moves,
             mapping=asked.mapping,
+            controller=asked.controller,
             reset="sim_arm/reset" if simulated else "",
             echo=False,
             **(_PATIENCE if simulated else {}),

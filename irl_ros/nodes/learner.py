@@ -112,6 +112,10 @@ class Learner(ManagedNode):
         if not self.active:
             return f"the learner is {self.state_label}"
         job = self._job(goal)
+        try:
+            job.check()
+        except InputError as error:
+            return str(error)
         return "" if job.paths or job.resumes else str(InputError(*_NO_PATHS))
 
     def _on_start(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from irl_ros.demos.complete_bags import complete_bags
+from irl_ros.errors import InputError
 from irl_ros.nodes.learning_process import PATIENCE, LearningProcess
+from irl_ros.settings import load_yaml
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,26 @@ class LearnJob:
         A run that goes on takes the recordings it was begun with: more may have come since.
         """
         if self.resumes:
-            begun = yaml.safe_load((self.run / "run.yaml").read_text())
-            return [*begun["demos"]["paths"], "--resume"], []
+            return [*self._begun_with(), "--resume"], []
         paths, left = complete_bags(self.paths)
         return [*paths, "--algo", self.algo, *self.options], left
+
+    def check(self) -> None:
+        """Refuse, before anything is stopped for it, to go on with what is not a run that learned.
+
+        Raises:
+            InputError: run.yaml is damaged, or of another verb.
+        """
+        if self.resumes:
+            self._begun_with()
+
+    def _begun_with(self) -> list[str]:
+        path = self.run / "run.yaml"
+        begun = load_yaml(path)
+        if not isinstance(begun.get("demos"), dict) or "paths" not in begun["demos"]:
+            cure = "choose another out, or learn anew without resume"
+            raise InputError(path, "names no demonstrations: `irl-ros learn` did not begin that run", cure)
+        return list(begun["demos"]["paths"])
 
 
 class Learning:

@@ -60,10 +60,13 @@ class Markers(ManagedNode):
 
     def _on_ball(self, message: Odometry) -> None:
         p, o, v = message.pose.pose.position, message.pose.pose.orientation, message.twist.twist.linear
+        if not np.isfinite((p.x, p.y, p.z)).all():
+            return  # the tracker has lost it
         self.scene.ball_at((p.x, p.y, p.z), twist_in_world((o.x, o.y, o.z, o.w), (v.x, v.y, v.z)))
 
     def _on_target(self, message: PointStamped) -> None:
-        self.scene.target = np.array([message.point.x, message.point.y, message.point.z])
+        target = np.array([message.point.x, message.point.y, message.point.z])
+        self.scene.target = target if np.isfinite(target).all() else None
 
     def _draw(self) -> None:
         scene, radius = self.scene, self.scene.world.settings.ball.radius

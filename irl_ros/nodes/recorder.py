@@ -85,6 +85,8 @@ class Recorder(ManagedNode):
     def deactivate(self) -> None:
         """An open episode is not a demonstration yet."""
         self._beginning = None
+        if self.session.state is State.UNSAVED:
+            self.end("service")  # once more: it was judged, and only the disk stood in the way
         if self.session.state is not State.READY:
             self.session.discard()
             lost = Answer(False, f"episode {self.session.number} was still open and is not kept")
@@ -179,7 +181,7 @@ class Recorder(ManagedNode):
         return tell("countdown", (), 0.0)
 
     def _missing(self) -> list[str]:
-        return self.session.gate.missing(self.seconds(), self._offered())
+        return self.session.missing(self.seconds(), self._offered())
 
     def _offered(self) -> set[str]:
         return {role for role in COMMANDED if self.count_publishers(self.session.topics[role][0])}

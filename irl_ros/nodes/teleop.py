@@ -14,6 +14,7 @@ from std_srvs.srv import Trigger
 
 from irl_ros.nodes import interface as names
 from irl_ros.nodes.arm_link import ArmLink
+from irl_ros.nodes.arm_outputs import FORWARD
 from irl_ros.nodes.base import run
 from irl_ros.nodes.episode_orders import EpisodeOrders, EventOrders, RecorderOrders
 from irl_ros.nodes.managed import ManagedNode
@@ -37,6 +38,7 @@ class Teleop(ManagedNode):
         super().__init__("teleop")
         self.parameter("world", "default", "world: a shipped name or the path of a YAML")
         self.parameter("input", "joystick", "what moves the arm", choices=INPUTS)
+        self.parameter("controller", FORWARD[0], "of the arm: takes velocities or positions", choices=FORWARD)
         self.parameter("mapping", "", "YAML of the device, or a name in config/teleop; empty: as shipped")
         self.parameter("recorder", "recorder", "node that records; empty: events for `ros2 bag record`")
         self.parameter("reset", "sim_arm/reset", "service that hands a new ball; empty: somebody does it")
@@ -54,7 +56,8 @@ class Teleop(ManagedNode):
         if self.value("input") == "keyboard":
             check_terminal(self.terminal.here)
         limits = {key: self.value(key) for key in ("max_age", "deadman", "tracking")}
-        self.settings = SafetySettings(**limits)
+        interface = self.value("controller").removeprefix("forward_")
+        self.settings = SafetySettings(**limits, interface=interface)
         self._orders: EpisodeOrders
         if recorder := self.value("recorder"):
             self._orders = RecorderOrders(self, recorder, self.terminal.tell, self.value("echo"))

@@ -107,6 +107,8 @@ class Hands:
         self.leader.engaged = self.six_axis.engaged = self.keyboard.engaged or self._button(q, now)
         wish, others = self._mover.wish(q, now), [d.wish(q, now) for d in self._others]
         homing = wish.home or (self._moves in ("leader", "twist") and any(d.home for d in others))
+        if homing:
+            self.leader.uncouple()
         held = wish.held or homing
         if not held:
             self._smooth.rest(self._n)

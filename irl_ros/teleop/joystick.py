@@ -49,6 +49,8 @@ class JoystickSettings:
 
     def __post_init__(self) -> None:
         at_least(self, 0.0, "dead_zone", "deadman", "release")
+        if not self.dead_zone < 1.0:
+            raise ValueError(f"dead_zone: must be below 1, the whole way of an axis, found {self.dead_zone}")
         at_least(self, 0.01, "timeout")
         check_orders(self.orders, "orders")
 

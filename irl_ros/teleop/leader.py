@@ -37,6 +37,9 @@ class LeaderSettings:
         at_least(self, 0.01, "timeout")
 
 
+_SPAN = 0.01  # s; the leader's velocity is a difference over at least this: messages may come in a bunch
+
+
 class Leader:
     """See `Device`. While coupled, the arm moves as the leader has moved since: no leap where they differ.
 
@@ -61,7 +64,7 @@ class Leader:
         self._names = [settings.joints.get(joint, joint) for joint in arm]
         self._scale = np.array([settings.scale.get(joint, 1.0) for joint in arm])
         self._q: np.ndarray | None = None
-        self._v = np.zeros(len(arm))
+        self._v, self._anchor = np.zeros(len(arm)), (np.zeros(len(arm)), -math.inf)
         self._heard = -math.inf
         self._coupled: tuple[np.ndarray, np.ndarray] | None = None
         self._open = False
@@ -77,9 +80,16 @@ class Leader:
         passed = now - self._heard
         if not np.isfinite(q).all() or passed <= 0.0:
             return
-        known = self._q is not None and passed <= self.settings.timeout
-        self._v = (q - self._q) / passed if known else np.zeros_like(q)
         self._q, self._heard = q, now
+        before, since = self._anchor
+        if passed > self.settings.timeout:
+            self._v, self._anchor = np.zeros_like(q), (q, now)
+        elif now - since >= _SPAN:
+            self._v, self._anchor = (q - before) / (now - since), (q, now)
+
+    def uncouple(self) -> None:
+        """The arm moves by itself: when the leader has it again, it goes on from there."""
+        self._coupled = None
 
     def wish(self, q: np.ndarray, now: float) -> Wish:
         fresh = self._q is not None and now - self._heard <= self.settings.timeout

@@ -27,6 +27,10 @@ class SixAxisSettings:
     def __post_init__(self) -> None:
         if len(self.scale) != 6:
             raise ValueError(f"scale: has {len(self.scale)} values, needs 6")
+        if not all(map(math.isfinite, self.scale)):
+            raise ValueError(f"scale: must be finite, found {list(self.scale)}")
+        if not all(0.0 < speed < math.inf for speed in self.speed):
+            raise ValueError(f"speed: must be above 0, found {list(self.speed)}")
         at_least(self, 0.01, "timeout")
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -13,7 +16,9 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 
 from irl_ros.demos.bag import find_bags, read_bag, roles_of
 from irl_ros.demos.demonstrations import load_demonstrations
+from irl_ros.demos.interpolation import hermite
 from irl_ros.demos.message_types import EPISODE_EVENT, JOINT_STATE, typestore
+from irl_ros.demos.recording import read_recording
 from irl_ros.demos.writer import EpisodeBagWriter
 from irl_ros.errors import InputError
 from irl_ros.sim import load_world
@@ -270,6 +275,77 @@ def test_commands_of_another_length(record, throws, world, tmp_path) -> None:
         InputError, match="'/arm_controller/commands' has a command of 1 values; robot panda takes 7"
     ):
         load_demonstrations(tmp_path / "odd", world)
+
+
+def edited(folder: Path, to: Path, topic: str, change: Callable[[int, Any], None], copy: str = "") -> Path:
+    """A copy of a bag with the k-th message of a topic changed, or copied to another topic."""
+    from rosbags.rosbag2 import Reader
+
+    with Reader(folder) as reader:
+        messages = list(reader.messages())
+        types = {c.topic: c.msgtype for c in reader.connections}
+    count = 0
+    with EpisodeBagWriter(to, {**types, **({copy: types[topic]} if copy else {})}) as bag:
+        for connection, stamp, data in messages:
+            if connection.topic == topic:
+                message = typestore().deserialize_cdr(data, connection.msgtype)
+                change(count, message)
+                count, data = count + 1, bytes(typestore().serialize_cdr(message, connection.msgtype))
+            bag.write(connection.topic, connection.msgtype, stamp, data)
+            if copy and connection.topic == topic:
+                bag.write(copy, connection.msgtype, stamp, data)
+    return to
+
+
+@pytest.mark.parametrize("topic", ["/arm_controller/commands", "/target"])
+def test_what_is_not_a_number_is_refused(record, throws, world, tmp_path, topic) -> None:
+    def change(k: int, message: Any) -> None:
+        if topic == "/target":
+            message.point.z = np.nan
+        elif k == 7:
+            message.data = np.where(np.arange(7) == 3, np.nan, message.data)
+
+    folder = edited(record(throws)[0], tmp_path / "odd", topic, change)
+    with pytest.raises(InputError, match=f"topic '{topic}' has a .* that is not a number") as error:
+        load_demonstrations(folder, world)
+    one_line(error)
+
+
+def test_coordinates_in_another_frame_are_remarked(record, throws, world, tmp_path) -> None:
+    def change(_: int, message: Any) -> None:
+        message.header.frame_id = "camera"
+
+    (folder,) = record(throws)
+    (bag,) = find_bags(folder)
+    assert not read_recording(bag, world.robot).remarks
+    (bag,) = find_bags(edited(folder, tmp_path / "odd", "/target", change))
+    told = "the target is in frame 'camera' and is taken as if that were 'world'"
+    assert told in read_recording(bag, world.robot).remarks
+
+
+def test_commands_that_are_positions_are_told_from_velocities(record, throws, world, tmp_path) -> None:
+    (folder,) = record(throws)
+    (bag,) = find_bags(folder)
+    seen = read_recording(bag, world.robot)
+    where, _ = hermite(seen.joints.times, seen.joints.x, seen.joints.v, seen.commands.times + world.dt)
+
+    def change(k: int, message: Any) -> None:
+        message.data = where[k]
+
+    moved = edited(folder, tmp_path / "positions", "/arm_controller/commands", change)
+    (bag,) = find_bags(moved)
+    recording = read_recording(bag, world.robot)
+    assert recording.commands is None and "the commands are positions" in " ".join(recording.remarks)
+    got, want = load_demonstrations(moved, world), load_demonstrations(folder, world)
+    assert got.actions_inferred and not want.actions_inferred
+    assert (got.throws.actions - want.throws.actions)[..., :-1].abs().median() < 0.03
+
+
+def test_a_leader_arm_is_not_the_robot(record, throws, world, tmp_path) -> None:
+    copy = "/leader/joint_states"
+    (folder,) = record(throws)
+    led = edited(folder, tmp_path / "led", "/joint_states", lambda *_: None, copy)
+    assert len(load_demonstrations(led, world)) == len(load_demonstrations(folder, world))
 
 
 def test_no_joint_states(record, throws, world, tmp_path) -> None:

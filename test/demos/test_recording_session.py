@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
+import re
 import resource
 import signal
 import struct
@@ -18,7 +20,8 @@ from rosbags.rosbag2 import Reader
 from irl_ros.demos.bag import find_bags, read_bag, roles_of
 from irl_ros.demos.demonstrations import load_demonstrations
 from irl_ros.demos.episode_report import episode_report
-from irl_ros.demos.message_types import EPISODE_EVENT, typestore
+from irl_ros.demos.episode_tape import SimulatedTime
+from irl_ros.demos.message_types import EPISODE_EVENT, ODOMETRY, typestore
 from irl_ros.demos.recording import DISCARD, RELEASE, START, STOP
 from irl_ros.demos.recording_session import RecordingSession, SessionSettings, State
 from irl_ros.demos.session_folder import SessionFolder
@@ -31,7 +34,7 @@ COMMANDS = ("commands", "gripper")
 class Stage:
     """A session, and a recorded throw that is played to it."""
 
-    def __init__(self, rows: list, folder: SessionFolder, world, **settings: object) -> None:
+    def __init__(self, rows: list, folder: SessionFolder, world, clock=None, **settings: object) -> None:
         roles = roles_of(world.robot)
         self.topics = {role: (f"/{name}", kind) for role, (name, kind) in roles.items()}
         named = {topic: role for role, (topic, _) in self.topics.items()}
@@ -47,6 +50,7 @@ class Stage:
             stamp=lambda: self.time,
             wall=lambda: self.time,
             settings=SessionSettings(**settings),
+            clock=clock,
         )
 
     def hear(self, until: Callable[[int], bool] = lambda i: False) -> None:
@@ -139,6 +143,80 @@ def test_an_episode_is_labelled_as_measured_or_as_a_person_judges(stage, throws,
         f"labelled {other}, measured otherwise" in line for line in episode_report(s.session.last.path, world)
     )
     assert [x for _, x in s.told()] == [START, RELEASE, STOP] * 2
+
+
+def changed(rows: list, change: Callable[[int, object], None]) -> list:
+    """With the k-th ball message changed."""
+    count, out = 0, []
+    for time, role, cdr in rows:
+        if role == "ball":
+            message = typestore().deserialize_cdr(cdr, ODOMETRY)
+            change(count, message)
+            count, cdr = count + 1, bytes(typestore().serialize_cdr(message, ODOMETRY))
+        out.append((time, role, cdr))
+    return out
+
+
+def without_twist(_: int, message) -> None:
+    v = message.twist.twist.linear
+    v.x = v.y = v.z = 0.0
+
+
+def turned_over(_: int, message) -> None:
+    """Half a turn about x; the twist is in the ball's frame."""
+    o, v = message.pose.pose.orientation, message.twist.twist.linear
+    o.x, o.w, v.y, v.z = 1.0, 0.0, -v.y, -v.z
+
+
+def without_stamp(_: int, message) -> None:
+    message.header.stamp.sec = message.header.stamp.nanosec = 0
+
+
+def of_another_clock(_: int, message) -> None:
+    message.header.stamp.sec += 7
+
+
+def now_and_then_lost(k: int, message) -> None:
+    if k % 5 == 4:
+        message.pose.pose.position.x = math.nan
+
+
+@pytest.mark.parametrize(
+    "change", [without_twist, turned_over, without_stamp, of_another_clock, now_and_then_lost]
+)
+def test_a_landing_is_measured_as_it_will_be_read(stage, tmp_path, world, change) -> None:
+    s = stage()
+    s.rows = changed(s.rows, change)
+    answer = s.throw()
+    measured = load_demonstrations(tmp_path / "out", world).throws.outcome.error[0].item()
+    noted = float(re.search(r"([\d.]+) cm from the target", answer.text).group(1)) / 100
+    assert noted == pytest.approx(measured, abs=0.03)
+
+
+def test_a_ball_that_is_lost_for_good_did_not_land(stage) -> None:
+    def lost(k: int, message) -> None:
+        if k > 30:
+            message.pose.pose.position.z = math.nan
+
+    s = stage()
+    s.rows = changed(s.rows, lost)
+    answer = s.throw()
+    assert answer.done and "failure, did not land" in answer.text
+
+
+def test_where_nobody_tracks_the_ball_nobody_judges(stage) -> None:
+    s = stage(needs=("joint_states", "target"))
+    s.rows = [row for row in s.rows if row[1] != "ball"]
+    assert "not judged, nobody tracked the ball" in s.throw().text
+    assert s.events[-1].outcome == "" and s.session.hits == 0
+
+
+def test_without_a_tick_of_the_clock_there_is_no_time_to_record_in(stage) -> None:
+    s = stage(clock=SimulatedTime())
+    s.hear()
+    assert s.session.start(s.now, COMMANDS).text == "waiting for /clock (nothing heard)"
+    s.session._clock.tick(s.time - 1, 0)
+    assert s.session.start(s.now, COMMANDS).done
 
 
 def test_discarded_and_withdrawn_episodes_are_done_again_under_their_number(stage, tmp_path, world) -> None:

@@ -9,11 +9,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.parameter import Parameter
 
+from irl_ros.demos.message_types import JOINT_STATE, typestore
+from irl_ros.errors import InputError
 from irl_ros.nodes import interface as names
 from irl_ros.nodes.__main__ import NODES
+from irl_ros.nodes.recorder import Recorder
 from irl_ros.nodes.recording import LOCKSTEP_MAX_AGE
 from irl_ros.nodes.session import LIMIT, Session
 
@@ -53,6 +58,45 @@ def test_a_signal_in_the_midst_of_its_imports_ends_a_node_without_a_traceback(nu
     node.send_signal(number)  # torch and PyBullet are still to come
     told = list(imported)
     assert node.wait(LIMIT) == 0 and "pybullet" not in told and not any("Traceback" in t for t in told)
+
+
+def test_a_closed_terminal_ends_a_node_in_order(tmp_path):
+    with Session("irl_ros_test", tmp_path / "log", forked=True) as session:
+        heard: list[DiagnosticArray] = []
+        session.node.create_subscription(DiagnosticArray, names.DIAGNOSTICS, heard.append, 10)
+        child = session.start("recorder", simulated_time=False, out=str(tmp_path / "demos"))
+        session.until(lambda: bool(heard), LIMIT, "no recorder")
+        child.wanted = False
+        child.process.send_signal(signal.SIGHUP)
+        assert child.process.wait(LIMIT) == 0
+
+
+def test_an_episode_that_only_the_disk_kept_from_being_saved_is_saved_at_the_end(tmp_path, monkeypatch):
+    with Session("irl_ros_test", tmp_path / "log"):
+        node = Recorder()
+        given = {"out": str(tmp_path / "demos"), "needs": ["joint_states"], "audit": False}
+        node.set_parameters([Parameter(key, value=value) for key, value in given.items()])
+        try:
+            node.come_up()
+            types, zero = typestore().types, np.zeros(0)
+            stamp = types["builtin_interfaces/msg/Time"](sec=int(time.time()), nanosec=0)
+            header = types["std_msgs/msg/Header"](stamp=stamp, frame_id="")
+            joints, home = node.world.robot.joints, node.world.home
+            state = types[JOINT_STATE](header, name=joints, position=home, velocity=zero, effort=zero)
+            cdr = bytes(typestore().serialize_cdr(state, JOINT_STATE))
+            node.session.hear("joint_states", time.time_ns(), cdr, node.seconds())
+            assert node.session.start(node.seconds(), ()).done
+            with monkeypatch.context() as full:
+
+                def keep(*_: object) -> None:
+                    raise InputError("demos", "cannot be written (No space left on device)")
+
+                full.setattr(node.session.folder, "keep", keep)
+                assert "kept in memory" in node.session.stop().text
+        finally:
+            node.close()
+            node.destroy_node()
+    assert (tmp_path / "demos" / "episode_0000").is_dir()
 
 
 BAD = [

@@ -265,9 +265,10 @@ def test_where_it_is_told_to_throw_from_home_it_throws_from_there_only(cell):
         assert not c.node.refusal()
 
 
-def test_a_button_that_is_not_latched_is_heard(cell):
+@pytest.mark.parametrize("offered", [1, names.SENSOR], ids=["reliable", "best effort"])
+def test_a_button_that_is_not_latched_is_heard(cell, offered):
     with cell() as c:
-        button = c.session.node.create_publisher(Bool, names.EMERGENCY_STOP, 1)
+        button = c.session.node.create_publisher(Bool, names.EMERGENCY_STOP, offered)
         c.until(lambda: button.get_subscription_count() > 0, "nobody hears the button")
         button.publish(Bool(data=True))
         c.until(lambda: c.node.link.filter.estopped, "the emergency stop was not heard")

@@ -58,9 +58,11 @@ class Person:
         os.close(self._terminal)
 
 
-@pytest.fixture
-def person(tmp_path: Path) -> Iterator[Person]:
-    person = Person("--out", str(tmp_path / "demos"), "--episodes", "1", "--countdown", "1", "--name", "Ada")
+@pytest.fixture(params=["forward_velocity", "forward_position"])
+def person(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Person]:
+    asked = {"out": tmp_path / "demos", "episodes": 1, "countdown": 1, "name": "Ada"}
+    asked["controller"] = request.param
+    person = Person(*(word for key, value in asked.items() for word in (f"--{key}", str(value))))
     yield person
     person.close()
 

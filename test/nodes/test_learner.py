@@ -93,6 +93,10 @@ def goals(session: Session, goals_of: Callable):
 
 def test_goals_cancel_preempt_and_finish(goals, sample, tmp_path):
     assert not goals.send(out=str(tmp_path / "none")).accepted, "no recordings are named"
+    transferred = tmp_path / "transferred"
+    transferred.mkdir()
+    (transferred / "run.yaml").write_text("verb: transfer\n")
+    assert not goals.send(out=str(transferred), resume=True).accepted, "nothing to go on with"
     first, second = tmp_path / "first", tmp_path / "second"
     goal = {"paths": [str(sample)], "overrides": QUICK}
     canceled = goals.send(out=str(first), **goal)

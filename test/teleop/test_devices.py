@@ -136,6 +136,47 @@ def test_a_leader_is_followed_by_name_from_where_both_are() -> None:
     assert not leader.wish(q, 2.6).held, "another robot's joint states are not its"
 
 
+def test_after_the_way_home_the_arm_stays_where_it_is_until_the_leader_moves() -> None:
+    hands, q, dt, fastest = load_hands(WORLD, "leader"), HOME.copy(), 0.02, 0.0
+    held = [int(i == 4) for i in range(11)]
+    for k in range(700):
+        now = k * dt
+        hands.leader.hear(WORLD.robot.joints, np.full(N, 0.5 * min(k / 100, 1.0)), now)
+        hands.joystick.hear([0.0] * 8, held, now)
+        if k == 200:
+            assert np.abs(q - HOME).max() > 0.4, "it has followed"
+            hands.keyboard.press("h", now)
+        action, _ = hands.action(q, now, dt)
+        q = q + dt * action[:-1] * WORLD.velocity
+        if k > 600:
+            fastest = max(fastest, np.abs(action[:-1]).max())
+    assert np.abs(q - HOME).max() < 0.02 and fastest < 1e-3
+
+
+def test_leader_messages_in_a_bunch_are_no_leap() -> None:
+    leader = Leader(LeaderSettings(), WORLD)
+    leader.engaged = True
+    for k, now in enumerate((0.0, 0.02, 0.0202, 0.0598, 0.06)):
+        leader.hear(WORLD.robot.joints, np.full(N, 0.005 * k), now)
+        velocity = leader.wish(HOME + 0.005 * k, now).velocity * WORLD.velocity
+        assert np.abs(velocity).max() < 0.4, "0.25 rad/s are meant"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("joystick: {axes: [], deadman: 4, release: 5, dead_zone: 5}", "dead_zone: must be below 1"),
+        ("twist: {speed: [-0.5, 1.0]}", "speed: must be above 0"),
+        ("twist: {scale: [.inf, 1, 1, 1, 1, 1]}", "scale: must be finite"),
+    ],
+)
+def test_settings_that_would_move_an_arm_wrongly_are_refused(tmp_path, text: str, told: str) -> None:
+    mapping = tmp_path / "mine.yaml"
+    mapping.write_text(text)
+    with pytest.raises(InputError, match=f"mine.yaml.*{told}"):
+        load_hands(WORLD, "twist", mapping)
+
+
 def test_a_leader_with_joints_the_arm_lacks_is_refused() -> None:
     with pytest.raises(InputError, match="leader: unknown joint of the arm 'panda_joint9'"):
         Leader(LeaderSettings(joints={"panda_joint9": "x"}), WORLD)
