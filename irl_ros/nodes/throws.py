@@ -108,12 +108,14 @@ class Throw(ABC):
                 self._control_step(sent)
 
     def stop(self, reason: StopReason, fault: str = "") -> None:
-        """Bring the arm to rest."""
+        """Bring the arm to rest; a throw that is over stays what it was."""
         with self._lock:
+            if self.over.done():
+                return
             self.fault = self.fault or fault or reason.value
             if self._begun is not None:
                 self._brake(reason)
-            elif not self.over.done():
+            else:
                 self.over.set_result(self.fault)
 
     def on_silence(self) -> None:
