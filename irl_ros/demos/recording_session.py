@@ -22,6 +22,8 @@ from irl_ros.errors import InputError, unknown_name
 from irl_ros.settings import at_least
 from irl_ros.sim.world import World
 
+_SAME_CLOCK = 100_000_000  # ns; stamps that are off by more are of another clock
+
 
 @dataclass(frozen=True)
 class SessionSettings:
@@ -62,9 +64,6 @@ class Kept:
     path: Path
     outcome: str
     ended_by: str
-
-
-_SAME_CLOCK = 100_000_000  # ns; stamps that are off by more are of another clock
 
 
 class State(enum.Enum):

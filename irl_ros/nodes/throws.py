@@ -123,7 +123,7 @@ class Throw(ABC):
         with self._lock:
             self._silences += 1
             thinking = self._begun is None and self._silences * self.world.dt < _PATIENCE
-            if not thinking and not self.over.done():
+            if not thinking:
                 self.stop(StopReason.STALE)
 
     def _control_step(self, sent: int | None = None) -> None:
@@ -270,8 +270,7 @@ class PlannedThrow(Throw):
 
     def refused(self, why: str) -> None:
         """The controller will not follow."""
-        if not self.over.done():
-            self.stop(StopReason.DISABLED, why)
+        self.stop(StopReason.DISABLED, why)
 
     def _between_steps(self) -> None:
         now, reason = self.link.time, self.link.filter.reason

@@ -14,6 +14,8 @@ from irl_ros.sim.world import World
 from irl_ros.teleop.drive import within
 from irl_ros.teleop.wish import Wish
 
+_SPAN = 0.01  # s; the leader's velocity is a difference over at least this: messages may come in a bunch
+
 
 @dataclass(frozen=True)
 class LeaderSettings:
@@ -35,9 +37,6 @@ class LeaderSettings:
     def __post_init__(self) -> None:
         at_least(self, 0.0, "gain")
         at_least(self, 0.01, "timeout")
-
-
-_SPAN = 0.01  # s; the leader's velocity is a difference over at least this: messages may come in a bunch
 
 
 class Leader:
