@@ -185,14 +185,13 @@ class RecordingSession:
             return Answer(False, "no episode is open")
         if episode.outcome is None:
             error = self._landing_error(episode)
-            seen = error is not None
-            episode.outcome = outcome or (("success" if error <= HIT else "failure") if seen else "")
+            if error is None:
+                episode.outcome, episode.landed = outcome, "nobody tracked the ball"
+            else:
+                episode.outcome = outcome or ("success" if error <= HIT else "failure")
+                missed = f"{100 * error:.1f} cm from the target"
+                episode.landed = missed if np.isfinite(error) else "did not land"
             episode.ended_by = ended_by
-            episode.landed = "nobody tracked the ball"
-            if seen:
-                episode.landed = (
-                    f"{100 * error:.1f} cm from the target" if np.isfinite(error) else "did not land"
-                )
             facts = {"outcome": episode.outcome, "ended_by": ended_by, "notes": episode.landed}
             self._stop_event = self._event(STOP, facts, announce=False)
         types = dict(self.topics.values())

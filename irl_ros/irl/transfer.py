@@ -86,8 +86,8 @@ def transfer(
     settings = build(TransferSettings, changes, config or "--set")
     if resume:
         description = target.description()
-        given = {"reward": (reward, "learned"), "start": (start, "fresh"), "sim": (sim, "batch")}
-        given |= {"device": (device, "auto"), "seed": (seed, 0)}
+        given: dict[str, tuple[object, object]] = {"reward": (reward, "learned"), "start": (start, "fresh")}
+        given |= {"sim": (sim, "batch"), "device": (device, "auto"), "seed": (seed, 0)}
         check_resumed(target, description, "transfer", world, settings if changes else None, given)
         if target.finished:
             print(f"{target.path}: transfer is already done")
