@@ -152,7 +152,7 @@ class GCL:
         # lines 3 and 4: sample from q_k, append to all samples
         made = [self._sample(search.controller, i) for i, search in enumerate(self.searches)]
         rollout = self._sample(self.student) if self.neural else made[0]
-        figures = self.cost.learn()  # line 5
+        figures = self.cost.learn(len(self.searches) + self.neural)  # line 5
         # line 6: q_{k+1}
         if self.neural:
             figures |= self.ppo.update(rollout, self.policy_reward(rollout))

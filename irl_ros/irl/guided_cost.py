@@ -49,7 +49,8 @@ class CostSettings:
     batch: int = 512
     """Sampled trajectories in a background batch; demonstrations are all in it."""
     context: float = 0.4
-    """How alike starts (targets) must be to share a Z, standard deviations; large: one Z for all."""
+    """How alike starts must be to share a Z, standard deviations; large: one Z for all. At home starts are
+    targets; where throws begin at many poses (`start: demos`) few are alike, and it should be larger."""
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     lcr: float = 0.1
@@ -102,18 +103,23 @@ class GuidedCost:
         """Costs of states of all trajectories in the fusion, [N]."""
         return self.of(self.fusion.features).double().sum(1)
 
-    def learn(self) -> dict[str, float]:
-        """Algorithm 2, a round of it; returns figures for the log."""
+    def learn(self, added: int = 1) -> dict[str, float]:
+        """Algorithm 2, a round of it; returns figures for the log.
+
+        Args:
+            added: how many samplers the fusion has got for this round, the newest.
+        """
         s, demos = self.settings, self.demonstrations.features
         shown = torch.arange(len(demos), device=demos.device)
         samples = torch.arange(len(demos), len(self.fusion), device=demos.device)
-        # −log p₀ − log q of every trajectory: all of log w but the cost of states
+        newest = slice(self.fusion.rows(len(self.fusion.samplers) - added).start, None)
+        # log p₀ − log q of every trajectory: all of log w but the cost of states
         fixed, kernel = self.fusion.log_passive - self.fusion.log_mixture, self._kernel()
         before, losses, temperature = self.totals(), [], 1.0
         for k in range(s.steps if self.rounds else max(s.steps, s.head_start)):
             if k % 10 == 0:
                 temperature = self._temperature(fixed, kernel)
-                if self.rounds and self._moved(before) > s.trust:
+                if self.rounds and self._moved(before, newest) > s.trust:
                     break
             # lines 2 to 4: a batch of samples; demonstrations are few, all of them go in
             chosen = samples[torch.randperm(len(samples), device=samples.device)[: s.batch]]
@@ -124,7 +130,8 @@ class GuidedCost:
             # lines 5 and 6
             log_weight = fixed[chosen] - background.double().sum(1)
             loss = negative_log_likelihood(expert.sum(1), log_weight, share * kernel[:, chosen], temperature)
-            regularised = loss + s.lcr * local_constant_rate(torch.cat((expert, background)))
+            both = background if s.demonstrations_in_background else torch.cat((expert, background))
+            regularised = loss + s.lcr * local_constant_rate(both)
             regularised = regularised + s.mono * monotonic(expert) + self._roughness()
             self.optimizer.zero_grad()
             regularised.backward()
@@ -132,7 +139,7 @@ class GuidedCost:
             losses.append(float(loss.detach()))
         self.rounds += 1
         figures = {"loss": sum(losses) / max(len(losses), 1), "cost_steps": float(len(losses))}
-        return figures | {"temperature": temperature} | self._weights(fixed, kernel)
+        return figures | {"temperature": temperature} | self._weights(fixed, kernel, newest)
 
     def _roughness(self) -> Tensor | float:
         """The weighted price of slope, against the samples of a sampler drawn at random."""
@@ -150,11 +157,10 @@ class GuidedCost:
         apart = torch.cdist(place[: len(self.demonstrations)], place)
         return torch.exp(-0.5 * (apart / self.settings.context).square())
 
-    def _moved(self, before: Tensor) -> float:
+    def _moved(self, before: Tensor, newest: slice) -> float:
         """Spread of what ψ has changed, over demonstrations and newest samples, nats."""
         change = self.totals() - before
-        ends = [change[self.fusion.rows(k)] for k in (0, len(self.fusion.samplers) - 1)]
-        return float(torch.cat(ends).std())
+        return float(torch.cat((change[self.fusion.rows(0)], change[newest])).std())
 
     def _temperature(self, fixed: Tensor, kernel: Tensor) -> float:
         """The smallest τ ≥ 1 at which exp(log w / τ) leaves enough samples effective."""
@@ -172,16 +178,15 @@ class GuidedCost:
             low, high = (low, middle) if effective(math.exp(middle)) else (middle, high)
         return math.exp(high)
 
-    def _weights(self, fixed: Tensor, kernel: Tensor) -> dict[str, float]:
+    def _weights(self, fixed: Tensor, kernel: Tensor, newest: slice) -> dict[str, float]:
         """log Z and effective sample size, untempered, of all and of the newest; demonstrations' mean."""
         seen = fixed - self.totals() + kernel.log()
-        newest = seen[:, self.fusion.rows(len(self.fusion.samplers) - 1)]
         log_z = torch.logsumexp(seen, 1) - kernel.sum(1).log()
         share = torch.softmax(seen, 1)[:, : len(self.demonstrations)].sum(1)
         return {
             "log_z": float(log_z.mean()),
             "effective_samples": float(effective_sample_size(seen).mean()),
-            "effective_newest": float(effective_sample_size(newest).mean()),
+            "effective_newest": float(effective_sample_size(seen[:, newest]).mean()),
             "weight_of_demonstrations": float(share.mean()),
         }
 

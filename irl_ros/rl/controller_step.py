@@ -37,7 +37,7 @@ class ControllerSettings:
     strength: float = 20.0
     """Samples that the prior counts for."""
     ridge: float = 1e-3
-    """Variance added to every entry of x where something is regressed on it."""
+    """Variance added to every entry of x where the first controller is regressed on it."""
     floor: float = 1e-4
     """Variance added to the motion of the controller that is fitted to demonstrations."""
     release_spread: float = 1.0
@@ -152,9 +152,12 @@ def best_release(
 def fit_dynamics(
     view: ControlView, trajectories: Trajectories, s: ControllerSettings
 ) -> tuple[LinearGaussian, Gaussian]:
-    """p(x_{t+1} | x_t, u_t) while the ball is held, [T], and the Gaussian of x_0."""
+    """p(x_{t+1} | x_t, u_t, still held at t + 1), [T], and the Gaussian of x_0.
+
+    A step in which the ball is let go tells nothing of this: how far off the ball is does not change any more.
+    """
     x, u = view.x(trajectories.observations), view.u(trajectories.actions)
-    z, held = torch.cat((x[:, :-1], u), -1), view.held(trajectories.observations[:, :-1]).double()
+    z, held = torch.cat((x[:, :-1], u), -1), view.held(trajectories.observations[:, 1:]).double()
     dynamics = fit(z, x[:, 1:], s.window, s.strength, 1e-6, 1e-6, held)
     centred = x[:, 0] - x[:, 0].mean(0)
     eye = 1e-6 * torch.eye(x.shape[-1], dtype=x.dtype, device=x.device)
