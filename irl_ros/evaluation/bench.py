@@ -24,6 +24,12 @@ from irl_ros.rl.gym_bundle import load_gym_policy
 from irl_ros.rl.gym_world import GymWorld
 from irl_ros.settings import as_dict
 
+THROWS_ONLY = {
+    "maxent": "knows the finite MDP of a throw only",
+    "gcl": "has controllers for throws only, not for choices or absorbing states",
+}
+"""Algorithms that stay away from Gymnasium environments, and why."""
+
 
 def bench(
     env: str,
@@ -71,8 +77,8 @@ def bench(
     for algo in algos:
         if algo not in ALGORITHMS:
             raise InputError("--algo", *unknown_name("algorithm", algo, ALGORITHMS))
-    if "maxent" in algos:
-        raise InputError("--algo maxent", "knows the finite MDP of a throw only", "leave it out")
+    for algo, why in ((a, THROWS_ONLY[a]) for a in algos if a in THROWS_ONLY):
+        raise InputError(f"--algo {algo}", why, "leave it out")
     settings, world = bench_settings(config, overrides), GymWorld(env, horizon)
     if Path(out).exists() and not Path(out).is_dir():
         raise InputError(out, "is not a folder", "choose another --out")

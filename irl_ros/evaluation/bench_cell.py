@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -143,10 +142,10 @@ class _Game:
         if len(stages) > 1:
             save_gym_policy(task, fresh, self.run.path / "fresh")
         # a run that was resumed after its game has the game's figures in its metrics alone
-        *_, played = takewhile(lambda m: m["state"] != "fresh", read_metrics(self.run.path))
+        played = [m for m in read_metrics(self.run.path) if m["iteration"] <= game.round]
         return {
-            "env_steps": played["env_steps"],
-            "wall_s": played["wall_s"],
+            "env_steps": played[-1]["env_steps"] if played else 0,
+            "wall_s": played[-1]["wall_s"] if played else 0.0,
             "fresh_return": mean_return(task, fresh) if len(stages) > 1 else None,
         }
 

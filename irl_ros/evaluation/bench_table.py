@@ -7,19 +7,20 @@ from typing import Any
 
 from irl_ros.irl.algorithms import ALGORITHMS
 
-PUBLISHED = {
+PUBLISHED: dict[str, dict[str, Any]] = {
     "Pendulum-v1": {
         "expert": -179.6,
         "random": -654.5,
-        "airl": -204.7,
+        "airl": {"state": -221.5, "state-action": -204.7},
         "gail": -226.0,
         "gan_gcl": -261.5,
     }
 }
-"""Fu, Luo & Levine 2018, mean returns over 5 runs from 50 demonstrations."""
+"""Fu, Luo & Levine 2018, Table 2: means of 5 runs from 50 demonstrations; AIRL's by `reward.inputs`."""
 NOTES = {
-    "Pendulum-v1": "published: Fu, Luo & Levine 2018 on Pendulum-v0, 50 demonstrations, g(s, a), exploring"
-    " policies. Their\ncode plays episodes of 100 steps (--horizon 100 here), the environment's own have 200."
+    "Pendulum-v1": "published: Fu, Luo & Levine 2018 on Pendulum-v0, 50 demonstrations, exploring policies;\n"
+    "AIRL's with the same inputs of g as here (g(s) -221.5, g(s, a) -204.7). Their code plays episodes\n"
+    "of 100 steps (--horizon 100 here), the environment's own have 200."
 }
 COLUMNS = ("", "return", "worst", "of expert", "fresh policy", "worst", "env steps", "published")
 WIDTHS = (14, 18, 9, 10, 18, 9, 11, 10)
@@ -33,7 +34,11 @@ def bench_rows(figures: dict[str, Any]) -> list[dict[str, Any]]:
     on the frozen reward; env_steps; failed, how many seeds have diverged and are in no other figure;
     published. None where there is nothing to say.
     """
-    known = PUBLISHED.get(figures["env"], {})
+    inputs = figures["settings"].get("reward", {}).get("inputs", "state")
+    known = {
+        name: value[inputs] if isinstance(value, dict) else value
+        for name, value in PUBLISHED.get(figures["env"], {}).items()
+    }
     rows = [_row(name, [figures[name]], known) for name in ("expert", "demonstrations", "random")]
     for algo in dict.fromkeys(c["algo"] for c in figures["cells"]):
         cells = [c for c in figures["cells"] if c["algo"] == algo]

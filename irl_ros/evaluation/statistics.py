@@ -69,7 +69,7 @@ def aggregate(
 def probability_of_improvement(
     x: Scores, y: Scores, resamples: int = RESAMPLES, confidence: float = 0.95
 ) -> Interval:
-    """How likely a run of X beats a run of Y on a task, averaged over tasks (eq. 2 and 3 of the paper).
+    """How likely a run of X beats a run of Y on a task, averaged over tasks (§4 of the paper).
 
     The Mann–Whitney U statistic over the number of pairs; a tie counts one half.
 
@@ -93,7 +93,7 @@ def probability_of_improvement(
 def performance_profile(
     scores: Scores, thresholds: ArrayLike, resamples: int = RESAMPLES, confidence: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Share of runs that score more than each threshold, averaged over tasks (run-score distribution, eq. 4).
+    """Share of runs that score more than each threshold, averaged over tasks (the run-score distribution).
 
     Args:
         scores: one array a task.
@@ -115,6 +115,8 @@ def _checked(scores: Scores) -> list[np.ndarray]:
     tasks = [np.asarray(task, dtype=float) for task in scores]
     if not tasks or any(task.ndim != 1 or not task.size for task in tasks):
         raise ValueError("needs one array of at least one run for each task")
+    if any(np.isnan(task).any() for task in tasks):
+        raise ValueError("a score is not a number: leave failed runs out")
     return tasks
 
 

@@ -116,21 +116,21 @@ class AIRL:
     def iterate(self) -> dict[str, float]:
         """One round of Algorithm 1; returns figures for the log."""
         s = self.settings
-        # step 3: collect trajectories τ by executing π_θ
+        # line 4: collect trajectories τ by executing π_θ
         rollout = self.task.rollout(self.policy, s.ppo.episodes)
         other = self.task.rollout(self.rival.policy, s.ppo.episodes) if s.rival else None
         players = [Sampler.frozen(self.policy, rollout.trajectories)]
         if other is not None:
             players.insert(0, Sampler.frozen(self.rival.policy, other.trajectories))
         mixture = [*self.samplers, *players]
-        # step 4: train D_ψ by logistic regression to tell demonstrations from samples
+        # line 5: train D_ψ by logistic regression to tell demonstrations from samples
         settled, scores = self.settled(players)
         figures = {}
         if not settled:
             figures = self.discriminator.train(self.demonstrations, mixture, self.policy)
         if self.round % s.keep_every == 0:
             self.samplers += [x.some(s.sampler_episodes) for x in players]
-        # steps 5 and 6: r = log D − log(1 − D) = f − log π, and a policy step on it. E[−log π] is PPO's
+        # lines 6 and 7: r = log D − log(1 − D) = f − log π, and a policy step on it. E[−log π] is PPO's
         # entropy term, at PPO's weight instead of the paper's 1: PPO normalises advantages
         if self.round >= s.head_start:
             figures |= self.ppo.update(rollout, self.policy_reward(rollout, mixture))

@@ -152,6 +152,7 @@ class DiscreteThrow:
         counts = torch.searchsorted(seen, visited).flatten().bincount(minlength=len(seen))
         self.demonstrated = (counts.float() / len(demonstrations)).to(device)
         self.miss = torch.cat(misses).to(device)
+        self.task.env_steps += total * steps  # though no rollout of the task's made them
 
     def _read(self, observations: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
         """Median start (q and q̇, each [n]), targets [M, 3] and last ball positions [M, 3]."""

@@ -14,6 +14,7 @@ Where this differs from the paper:
 * Like with like. People move smoothly, samplers with noise, and a D that sees actions would tell them apart
   by that alone. So demonstrated actions get the policy's own noise first.
 * D is bounded and smooth: tanh, few units, gradient penalty (Gulrajani et al. 2017, towards slope 0).
+* The policy is paid the logit, log D − log(1 − D), as AIRL's is (`policy_reward: paper` for −log(1 − D)).
 * Past samples. A share of D's samples may come from earlier policies, so that it does not forget them.
 * An end. The game is over when the policy's samples score what the demonstrations score. Played to its fixed
   point it imitates the person, misses and all; ended there D still tells throws at the target from others,

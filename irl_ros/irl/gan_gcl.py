@@ -20,6 +20,7 @@ nats from episode to episode of one and the same policy, and D is sure before R 
   whole trajectories (the fusion of Finn, Levine & Abbeel 2016, §4.3). As in AIRL.
 * Like with like. Demonstrated actions get the policy's noise before log q is taken of them. As in AIRL.
 * No step's log π counts more than `log_bound`.
+* The policy is paid R; −log π is PPO's entropy term, at PPO's weight instead of 1. As in AIRL.
 * An end: when the policy's episodes score what the demonstrations score; g bounded and smooth. As in AIRL.
 
 All are settings; `PAPER` turns every one of them off.
@@ -117,8 +118,10 @@ PAPER: dict[str, Any] = {
     "log_bound": float("inf"),
     "gradient_penalty": 0.0,
     "stop_at_match": False,
+    "policy_reward": "logit",
 }
-"""Settings with which this is the paper's D; g stays bounded, and the policy's warm start stays."""
+"""Settings with which this is the paper's game (beside `ppo.entropy` 0); g stays bounded, and the policy's
+warm start stays."""
 
 
 class GANGCL:

@@ -149,6 +149,8 @@ class GCL:
 
     def iterate(self) -> dict[str, float]:
         """One round of Algorithm 1; returns figures for the log."""
+        if self.neural and self.round == 0:
+            self._steady()
         # lines 3 and 4: sample from q_k, append to all samples
         made = [self._sample(search.controller, i) for i, search in enumerate(self.searches)]
         rollout = self._sample(self.student) if self.neural else made[0]
@@ -193,6 +195,16 @@ class GCL:
             value = cost.double().sum(1) + self.fusion.excess(k)
             found.append(Place(cast(Controller, sampler.policy), sampler.trajectories, cost, value))
         return found
+
+    @torch.no_grad()
+    def _steady(self) -> None:
+        """No more noise for the network than p₀ has, where its noise is a Gaussian's.
+
+        −log p₀ of more is tens of nats in every step that holds the ball: dropping it would be the cheapest.
+        """
+        if isinstance(noise := getattr(self.student, "log_std", None), Tensor):
+            most = 0.5 * self.view.passive.covariance.diagonal(dim1=-2, dim2=-1).log()
+            noise.copy_(torch.minimum(noise, most.to(noise)))
 
     @torch.no_grad()
     def policy_reward(self, rollout: Rollout) -> Tensor:

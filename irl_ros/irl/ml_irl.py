@@ -89,6 +89,7 @@ class MLIRLSettings:
             self,
             0,
             "iterations",
+            "temperature",
             "learning_rate",
             "weight_decay",
             "gradient_penalty",
@@ -104,7 +105,12 @@ class MLIRLSettings:
 
 @dataclass(frozen=True)
 class Candidate:
-    """Episodes of a policy that may be the best there is for r_ψ, and its entropy in them, nats a step."""
+    """Episodes of a policy that may be the best there is for r_ψ, and its entropy in them.
+
+    Attributes:
+        trajectories: N episodes.
+        entropy: mean of −log π, nats a step; all steps count alike, those of rewards by γ^t.
+    """
 
     trajectories: Trajectories
     entropy: float

@@ -45,7 +45,7 @@ def log_mixture(batch: Transitions, samplers: Sequence[Sampler], weights: Tensor
     log_prob = [x.policy.log_prob(batch.observation, batch.action) for x in samplers]
     mixture = torch.logsumexp(torch.stack(log_prob) + weights.log().to(log_prob[0])[:, None], 0)
     # an action far in every sampler's tail must not decide a batch alone
-    return mixture.clamp(-20.0, 20.0)
+    return mixture.clamp_min(-20.0)
 
 
 def draw_mixed(samplers: Sequence[Sampler], weights: Tensor, count: int) -> Transitions:

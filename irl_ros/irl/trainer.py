@@ -44,7 +44,7 @@ class Stage:
         name: for the progress line and the metrics.
         algorithm: what runs.
         iterations: most rounds it takes.
-        episodes: episodes it makes in a round.
+        episodes: episodes it makes in a round, as a rule: what the time that is left is estimated by.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Trainer:
     ) -> None:
         self.run, self.task, self.stages, self.modules = run, task, stages, modules
         self.settings = settings or TrainerSettings()
-        self.stage, self.iteration, self.env_steps, self.wall = 0, 0, 0, 0.0
+        self.stage, self.iteration, self.wall = 0, 0, 0.0
         self.practice: dict[str, float] = {}
         self.progress = Progress()
         self._begun = 0.0, 0  # wall and iteration where the stage, or this process's part of it, began
@@ -111,10 +111,11 @@ class Trainer:
     def _restore(self, state: dict[str, Any]) -> None:
         for name, module in self.modules.items():
             module.load_state_dict(state["modules"][name])
-        self.stage, self.iteration, self.env_steps = state["stage"], state["iteration"], state["env_steps"]
+        self.stage, self.iteration = state["stage"], state["iteration"]
         self.wall, self.practice = state["wall_s"], state["practice"]
         for stage, saved in zip(self.stages[self.stage :], state["algorithms"], strict=True):
             stage.algorithm.load_state_dict(saved)
+        self.task.env_steps = state["env_steps"]
         restore_random_state(state["random"], self.task.device)
 
     def fit(self) -> None:
@@ -132,7 +133,6 @@ class Trainer:
                 while not stage.algorithm.finished:
                     figures = stage.algorithm.iterate()
                     self.iteration += 1
-                    self.env_steps += stage.episodes * self.task.horizon
                     self.wall = time.monotonic() - started
                     self._report(stage, figures, board)
                     if stop.asked or self.iteration % self.settings.checkpoint_every == 0:
@@ -155,7 +155,7 @@ class Trainer:
                 "algorithms": [s.algorithm.state_dict() for s in self.stages[self.stage :]],
                 "modules": {name: dict(m.state_dict()) for name, m in self.modules.items()},
                 "iteration": self.iteration,
-                "env_steps": self.env_steps,
+                "env_steps": self.task.env_steps,
                 "wall_s": self.wall,
                 "practice": self.practice,
                 "random": random_state(self.task.device),
@@ -171,9 +171,9 @@ class Trainer:
             "iteration": self.iteration,
             "iterations": sum(s.iterations for s in self.stages),
             "state": "done" if last else stage.name,
-            "env_steps": self.env_steps,
+            "env_steps": self.task.env_steps,
             "wall_s": self.wall,
-            "steps_per_s": self.env_steps / max(self.wall, 1e-9),
+            "steps_per_s": self.task.env_steps / max(self.wall, 1e-9),
             "remaining_s": 0.0 if last else self._remaining(stage),
             **self.practice,
             **figures,

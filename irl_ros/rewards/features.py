@@ -23,6 +23,9 @@ class Features:
     as it is and once more near the target. "offset": its offset along and across the line from the robot to
     the target, at two scales. The phase: held and landed flags (neither: in the air).
 
+    A ball that came down below the target's height, or against the wall of a bin, looks like one that lies as
+    far from the target on its plane: a reward of these cannot hold that against it. (The true reward does.)
+
     Bounded features keep a reward from being asked about values no demonstration and no sample has shown.
 
     Args:

@@ -154,7 +154,7 @@ def fit_dynamics(
 ) -> tuple[LinearGaussian, Gaussian]:
     """p(x_{t+1} | x_t, u_t, still held at t + 1), [T], and the Gaussian of x_0.
 
-    A step in which the ball is let go tells nothing of this: how far off the ball is does not change any more.
+    A step in which the ball is let go tells nothing of this: how far it will miss does not change any more.
     """
     x, u = view.x(trajectories.observations), view.u(trajectories.actions)
     z, held = torch.cat((x[:, :-1], u), -1), view.held(trajectories.observations[:, 1:]).double()

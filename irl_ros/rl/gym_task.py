@@ -58,7 +58,7 @@ class GymTask:
 
     def __init__(self, world: GymWorld, scaling: Scaling, tells_reward: bool = False) -> None:
         self.world, self.scaling, self.tells_reward = world, scaling, tells_reward
-        self.device = world.device
+        self.device, self.env_steps = world.device, 0
         self.observation_size, self.feature_size = world.observation_size + 2, world.observation_size + 1
         self.action_size = world.action_size
 
@@ -96,6 +96,9 @@ class GymTask:
         states, actions = self.world.play(self._acting(policy.sample), episodes, seed)
         trajectories = self.trajectories(states, actions)
         log_prob = policy.log_prob(trajectories.observations[:, :-1], actions)
+        if not torch.isfinite(log_prob).all():  # a choice among NaN is a choice all the same
+            raise FloatingPointError("the policy gave a density that is not finite: learning has diverged")
+        self.env_steps += episodes * self.horizon
         figures = {"explore_return": float(states.reward.sum(1).mean())}
         if not self.tells_reward:
             states = replace(states, reward=torch.full_like(states.reward, torch.nan))

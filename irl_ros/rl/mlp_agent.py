@@ -38,8 +38,8 @@ class MlpAgent(nn.Module):
         observation_size: D.
         outputs: of the network.
         settings: see AgentSettings.
-        idle: index of the observation's entry that is > 0 where actions no longer do anything; log π and
-            entropy are 0 there. None: actions always count.
+        idle: index of the observation's entry that is 1 where actions no longer do anything, else 0 (more or
+            less: cloning adds noise); log π and entropy are 0 there. None: actions always count.
     """
 
     kind: str
@@ -56,7 +56,7 @@ class MlpAgent(nn.Module):
         """`value` [...] or [..., A] where actions count, 0 where they do not; observation [..., D]."""
         if self.idle is None:
             return value
-        idle = observation[..., self.idle] > 0
+        idle = observation[..., self.idle] > 0.5
         idle = idle if idle.ndim == value.ndim else idle[..., None]
         return torch.where(idle, torch.zeros_like(value), value)
 

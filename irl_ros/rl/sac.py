@@ -29,7 +29,7 @@ class SACSettings:
     """Of the critic."""
     policy_learning_rate: float = 3e-4
     temperature: float = 0.01
-    """First α, in units of the spread of returns."""
+    """First α, in units of the spread of returns (IQ-Learn, which has no returns: of Q)."""
     temperature_rate: float = 1e-3
     """Learning rate of log α; 0 keeps α."""
     target_entropy: float = -0.5
@@ -53,7 +53,7 @@ class SACSettings:
 
 
 class Critic(nn.Module):
-    """Q_1 and Q_2 of observations [..., D] and actions [..., A], clipped as the world clips them → [2, ...].
+    """Q_1 and Q_2 of observations [..., D] and actions [..., A], clipped to ±1 → [2, ...].
 
     Args:
         observation_size: D.

@@ -48,9 +48,15 @@ class Rollout:
 
 
 class Task(Protocol):
-    """Something to learn, in episodes of a fixed length (a variable one leaks reward through its end)."""
+    """Something to learn, in episodes of a fixed length (a variable one leaks reward through its end).
+
+    Attributes:
+        device: of what rollouts hold.
+        env_steps: made for learning so far, by whatever policy; practice is none.
+    """
 
     device: torch.device
+    env_steps: int
 
     @property
     def horizon(self) -> int:

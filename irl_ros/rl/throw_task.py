@@ -61,7 +61,7 @@ class ThrowTask:
     ) -> None:
         self.simulator, self.observation, self.features = simulator, observation, features
         self.starts, self.settings = starts, settings or ThrowTaskSettings()
-        self.device = simulator.device
+        self.device, self.env_steps = simulator.device, 0
 
     @property
     def horizon(self) -> int:
@@ -83,6 +83,7 @@ class ThrowTask:
         made = self._flown(policy, targets, starts) or self._thrown(policy, targets, starts)
         if not torch.isfinite(made.trajectories.observations[:, -1]).all():
             raise FloatingPointError("a throw ended in values that are not finite: learning has diverged")
+        self.env_steps += episodes * self.horizon
         hits = self.simulator.outcome().hits(0.10)
         figures = {"explore_hit_10cm": float(hits.float().mean())}
         return dataclasses.replace(made, figures=figures)

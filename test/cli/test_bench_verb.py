@@ -26,6 +26,7 @@ def test_help_has_an_example_that_parses(capsys):
         (["--env", "Blackjack-v1"], "not a box of numbers"),
         (["--env", "CartPole-v1", "--algo", "arl"], "did you mean 'airl'?"),
         (["--env", "CartPole-v1", "--algo", "bc,maxent"], "knows the finite mdp of a throw only"),
+        (["--env", "CartPole-v1", "--algo", "gcl"], "has controllers for throws only"),
         (["--env", "CartPole-v1", "--horizon", "501"], "ends after 500 steps"),
         (["--env", "CartPole-v1", "--expert", "{tmp}"], "holds no policy"),
         (["--env", "CartPole-v1", "--set", "airl.bath=1"], "did you mean 'airl.batch'?"),

@@ -34,6 +34,8 @@ QUICK = [
     "trainer.checkpoint_every=1",
 ]
 """Everything runs; nothing but the clone, and what starts from it, gets good."""
+BACKGROUND = 3 * 4 * 30
+"""Steps of the background policies, before the first round."""
 
 
 def run(out: Path, **how: object) -> dict:
@@ -78,7 +80,7 @@ def test_a_bench_leaves_figures_policies_and_rewards(made):
     out, figures = made
     clone, learned = figures["cells"]
     assert clone["algo"] == "bc" and clone["env_steps"] == 0 and clone["fresh_return"] is None
-    assert learned["algo"] == "airl" and learned["env_steps"] == 3 * 4 * 30
+    assert learned["algo"] == "airl" and learned["env_steps"] == BACKGROUND + 3 * 4 * 30
     assert 0 < learned["return"] <= 30 and 0 < learned["fresh_return"] <= 30
     folder = cell_of(out, "airl")
     names = {p.name for p in folder.iterdir()}
@@ -184,14 +186,17 @@ def test_rows_are_means_errors_and_worst_seeds():
         {"algo": "airl", "seed": 2, "return": -200.0, "fresh_return": -230.0, "env_steps": 1000},
     ]
     figures = {"env": "Pendulum-v1", "horizon": 200, "demos": 50, "seeds": 3, "episodes": 100, "cells": cells}
-    figures |= {"expert": -150.0, "demonstrations": -160.0, "random": -1150.0}
+    figures |= {"settings": {}, "expert": -150.0, "demonstrations": -160.0, "random": -1150.0}
     rows = {r["name"]: r for r in bench_rows(figures)}
     airl = rows["airl"]
     assert (airl["mean"], airl["worst"], airl["env_steps"]) == (-200.0, -210.0, 1000)
     assert airl["error"] == pytest.approx(torch.tensor([210.0, 190, 200]).std() / 3**0.5)
     assert airl["share"] == pytest.approx(0.95) and rows["random"]["share"] == 0
     assert (airl["fresh_mean"], airl["fresh_worst"]) == (-230.0, -260.0)
-    assert airl["published"] == -204.7 and rows["bc"]["published"] is None
+    assert airl["published"] == -221.5, "g(s) unless something else is said"
+    figures["settings"] = {"reward": {"inputs": "state-action"}}
+    assert {r["name"]: r["published"] for r in bench_rows(figures)}["airl"] == -204.7
+    assert rows["bc"]["published"] is None
     assert rows["bc"]["error"] is None and rows["bc"]["fresh_mean"] is None
     text = bench_table(figures)
     assert "-200.0 ± 5.8" in text and "-204.7" in text and "--horizon 100" in text

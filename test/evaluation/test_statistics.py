@@ -111,5 +111,7 @@ def test_nothing_comes_of_no_runs() -> None:
     for scores in ([], [[]], [[1.0], []]):
         with pytest.raises(ValueError, match="at least one run"):
             aggregate(scores)
+    with pytest.raises(ValueError, match="not a number"):
+        aggregate([[1.0, np.nan, 2.0]])
     with pytest.raises(ValueError, match="1 tasks of X beside 2 of Y"):
         probability_of_improvement([[1.0]], [[1.0], [2.0]])

@@ -18,6 +18,7 @@ from irl_ros.irl.transitions import Transitions
 from irl_ros.rewards.reward import Reward
 from irl_ros.rl.policy import Policy
 from irl_ros.rl.ppo import PPOSettings
+from irl_ros.rl.task import Rollout
 from irl_ros.rl.throw_task import ThrowTask
 from irl_ros.settings import build
 from irl_ros.sim import Throws, World
@@ -120,6 +121,23 @@ def test_the_policy_is_paid_f_and_release_shaping(game_of: Callable[..., AIRL], 
     assert not paid.requires_grad
 
 
+def test_the_rival_is_paid_the_reward_and_release_shaping(
+    game_of: Callable[..., AIRL], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    game = game_of(rival=5)
+    seen: list[tuple[Rollout, Tensor]] = []
+    monkeypatch.setattr(game.rival, "update", lambda rollout, paid: seen.append((rollout, paid)))
+    with torch.no_grad():
+        game.reward.net[-1].weight.normal_()
+    game.iterate()
+    ((rollout, paid),) = seen
+    made = rollout.trajectories
+    with torch.no_grad():
+        g = game.reward.of_features(made.features[:, :-1], made.actions)
+    torch.testing.assert_close(paid, g + game.task.shaping(rollout, game.reward, 0.99))
+    assert float(g.std()) > 0.01
+
+
 def test_the_policy_can_be_paid_what_a_gan_would_pay(game_of: Callable[..., AIRL]) -> None:
     """D = exp f / (exp f + μ), put together in double precision without logarithms of sums."""
     games = {kind: game_of(gain=4.0, policy_reward=kind) for kind in ("logit", "discriminator")}
@@ -208,7 +226,7 @@ def test_half_of_the_samples_are_todays_policys(
 
 
 def test_demonstrations_of_the_policy_itself_teach_nothing(game_of: Callable[..., AIRL]) -> None:
-    """At the game's end p_demo = p_sample: D is ½ everywhere and f is log π (Fu et al. 2018, §3)."""
+    """At the game's end p_demo = p_sample: D is ½ everywhere and f is log π (Fu et al. 2018, §4)."""
     game = game_of(
         gradient_penalty=0.0, weight_decay=0.0, match_noise=False, discriminator_steps=200, batch=512
     )

@@ -227,6 +227,32 @@ def test_where_people_go_becomes_cheaper_than_where_nobody_wants_to_be(
     assert float(cost.of(away).detach().sum()) > float(cost.of(shown.features).detach().sum(1).mean()) + 10
 
 
+def test_what_it_logs_is_of_the_whole_fusion_however_small_its_batches(
+    line: Any, view: ControlView, shown: Trajectories
+) -> None:
+    """Nothing is learned here, so batches of twenty estimate one loss; log Z is that of `log_partition`."""
+    cost = learner(
+        line, view, shown, learning_rate=0.0, steps=400, batch=20, least_effective=0.0, context=1e9, gain=2.0
+    )
+    with torch.no_grad():
+        cost.reward.net[-1].weight.normal_()  # type: ignore[union-attr]
+    figures = cost.learn()
+    log_weight = cost.fusion.log_passive - cost.fusion.log_mixture - cost.totals()
+    log_z = float(log_partition(log_weight))
+    assert figures["log_z"] == pytest.approx(log_z, abs=1e-6)
+    loss = float(cost.totals()[:10].mean()) + log_z
+    assert figures["loss"] == pytest.approx(loss, abs=0.3)
+
+
+def test_the_newest_are_all_samplers_of_a_round(line: Any, view: ControlView, shown: Trajectories) -> None:
+    figures = [learner(line, view, shown, steps=1, learning_rate=0.0).learn(added) for added in (1, 2)]
+    cost = learner(line, view, shown)
+    log_weight = cost.fusion.log_passive - cost.fusion.log_mixture - cost.totals()
+    for found, begin in zip(figures, (110, 10)):
+        effective = float(effective_sample_size(log_weight[begin:]))
+        assert found["effective_newest"] == pytest.approx(effective, rel=1e-3)
+
+
 def test_tempering_leaves_the_share_of_samples_it_should(
     line: Any, view: ControlView, shown: Trajectories
 ) -> None:

@@ -245,6 +245,16 @@ def test_players_are_paid_the_newest_reward(game_of: Callable[..., MLIRL]) -> No
     assert not torch.allclose(newest, mean)
 
 
+def test_it_goes_where_people_go(game_of: Callable[..., MLIRL], point_task: Any) -> None:
+    """Paid the other way round the policy would flee from there."""
+    ppo = PPOSettings(episodes=32, minibatches=4)
+    game = game_of(iterations=60, reward_steps=10, learning_rate=5e-3, averaging=0.0, restart=0, ppo=ppo)
+    before = point_task.miss(game.policy)
+    while not game.finished:
+        game.iterate()
+    assert before > 0.5 and point_task.miss(game.policy) < 0.2
+
+
 # --- resume ---
 
 

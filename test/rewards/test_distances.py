@@ -150,6 +150,16 @@ def test_a_constant_has_no_correlation_and_lies_at_the_origin() -> None:
         assert distance(shaped(torch.zeros(S, A, S), 2), shaped(torch.zeros(S, A, S), 1), 0) == 0.0
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("compare", [pearson, spearman, pearson_distance, standardised_distance])
+def test_what_is_not_finite_is_refused(compare: Callable[..., float], bad: float) -> None:
+    good = torch.arange(4.0)
+    broken = torch.tensor([0.0, bad, 2.0, 3.0])
+    for pair in ((good, broken), (broken, good), (broken, broken)):
+        with pytest.raises(ValueError, match="not finite"):
+            compare(*pair)
+
+
 def test_epic_of_rewards_of_the_state_is_pearson_of_the_states_entered() -> None:
     g, h = (torch.randn(S, generator=seeded(k), dtype=torch.float64) for k in (1, 2))
     one, other = (x[:, None, None].expand(S, A, S) for x in (g, h))

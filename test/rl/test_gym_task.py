@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from gymnasium import spaces
 
 from irl_ros.irl.airl import AIRL, AIRLSettings
+from irl_ros.irl.bc import BCSettings, clone
 from irl_ros.irl.reoptimise import Reoptimisation, ReoptimiseSettings
 from irl_ros.rewards.reward_net import RewardNet, RewardSettings
 from irl_ros.rl.gym_task import ABSORBING, FARTHEST, GymTask, Scaling, true_reward
@@ -161,6 +163,35 @@ def test_what_follows_an_end_teaches_a_policy_nothing():
         for g in torch.autograd.grad(log_prob.sum(), list(ppo.policy.parameters()), allow_unused=True)
         if g is not None
     )
+
+
+def test_cloning_counts_every_step_before_an_end():
+    """Its noise on the observation falls on the flag of the end, too."""
+    task = task_of("CartPole-v1", horizon=60)
+    made = task.rollout(task.agent(), 16)
+    live = ~made.states.absorbing[:, :-1]
+    policy = task.agent()  # nothing learned: every choice is as likely
+    losses = clone(policy, made.trajectories, BCSettings(steps=40, learning_rate=0.0, weight_decay=0.0))
+    expected = float(live.float().mean()) * math.log(2)
+    assert sum(losses) / len(losses) == pytest.approx(expected, rel=0.05)
+
+
+def test_a_policy_that_has_diverged_is_told():
+    """The largest of several NaN is a choice like any other; what it was worth is not."""
+    task = task_of("CartPole-v1", horizon=20)
+    policy = task.agent()
+    for parameter in policy.parameters():
+        parameter.data.fill_(math.nan)
+    with pytest.raises(FloatingPointError, match="diverged"):
+        task.rollout(policy, 4)
+
+
+def test_steps_of_every_rollout_are_counted():
+    task = task_of("CartPole-v1", horizon=20)
+    task.rollout(task.agent(), 4)
+    task.rollout(task.agent().aimless(), 3)
+    task.practice(task.agent())
+    assert task.env_steps == 7 * 20
 
 
 def test_background_policies_act_worse_in_every_way():

@@ -113,6 +113,28 @@ def test_it_finds_the_soft_optimum(everything: tuple[Rollout, Tensor]) -> None:
     torch.testing.assert_close(chances, torch.softmax(best / ALPHA, -1), atol=0.04, rtol=0)
 
 
+def test_a_state_is_worth_what_the_lower_twin_says() -> None:
+    agent = CategoricalAgent(2, 2, AgentSettings(hidden=(4,)))
+    sac = SAC(agent, 2, 2, TABULAR)
+    for parameter in sac.critic.parameters():
+        parameter.data.zero_()
+    sac.critic.biases[-1].data[0] = 2.0  # Q_1 is 2 everywhere, Q_2 is −1
+    sac.critic.biases[-1].data[1] = -1.0
+    seen = see(torch.arange(2), 0)
+    with torch.no_grad():
+        value = sac.soft_value(sac.critic, seen)
+        entropy = agent.expectation(seen, lambda a: a[..., 0])[1]
+    torch.testing.assert_close(value, -1.0 + sac.alpha * entropy)
+
+
+def test_settling_shrinks_the_temperature_and_the_policys_steps() -> None:
+    sac = SAC(CategoricalAgent(2, 2, AgentSettings(hidden=(4,))), 2, 2, TABULAR)
+    alpha = float(sac.alpha)
+    sac.settle(0.25)
+    assert float(sac.alpha) == pytest.approx(0.25 * alpha)
+    assert sac.policy_optimizer.param_groups[0]["lr"] == 0.25 * TABULAR.policy_learning_rate
+
+
 # --- one decision, continuous ---
 
 

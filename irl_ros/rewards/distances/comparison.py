@@ -19,6 +19,9 @@ def pearson(x: Tensor, y: Tensor, weight: Tensor | None = None) -> float:
     Args:
         x, y: any shape, the same.
         weight: how much each entry counts, ≥ 0, same shape; default: all the same.
+
+    Raises:
+        ValueError: an entry is not finite.
     """
     (a, in_a), (b, in_b) = _unit(x, weight, centre=True), _unit(y, weight, centre=True)
     return float((a * b).sum()) if in_a and in_b else math.nan
@@ -30,8 +33,12 @@ def spearman(x: Tensor, y: Tensor) -> float:
 
 
 def ranks(x: Tensor) -> Tensor:
-    """Ranks from 0 of the entries of x, [K] double; equal entries share the mean of their ranks."""
-    _, place, count = torch.unique(x.flatten(), sorted=True, return_inverse=True, return_counts=True)
+    """Ranks from 0 of the entries of x, [K] double; equal entries share the mean of their ranks.
+
+    Raises:
+        ValueError: an entry is not finite.
+    """
+    _, place, count = torch.unique(_finite(x.flatten()), sorted=True, return_inverse=True, return_counts=True)
     last = count.cumsum(0).double() - 1
     return (last - (count - 1) / 2)[place]
 
@@ -41,6 +48,9 @@ def pearson_distance(x: Tensor, y: Tensor, weight: Tensor | None = None) -> floa
 
     Computed as half the Euclidean distance of the standardised columns, which is the same and does not round
     a small distance away. A constant column has no ρ; it counts as the origin, as in STARC: ½ from any other.
+
+    Raises:
+        ValueError: an entry is not finite.
     """
     (a, _), (b, _) = _unit(x, weight, centre=True), _unit(y, weight, centre=True)
     return 0.5 * float((a - b).norm())
@@ -50,6 +60,9 @@ def standardised_distance(x: Tensor, y: Tensor, weight: Tensor | None = None) ->
     """½ ‖x/‖x‖ − y/‖y‖‖ in [0, 1], in the L² norm of `weight` (Skalse et al. 2024).
 
     A column of zeros stays the origin. The factor ½ only scales the metric: opposite columns are 1 apart.
+
+    Raises:
+        ValueError: an entry is not finite.
     """
     (a, _), (b, _) = _unit(x, weight, centre=False), _unit(y, weight, centre=False)
     return 0.5 * float((a - b).norm())
@@ -63,9 +76,15 @@ def cancelled(*terms: Tensor) -> Tensor:
     return torch.where(total.abs() > ROUNDING * largest, total, torch.zeros_like(total))
 
 
+def _finite(column: Tensor) -> Tensor:
+    if not torch.isfinite(column).all():
+        raise ValueError("a reward is not finite: nothing can be said about it")
+    return column
+
+
 def _unit(x: Tensor, weight: Tensor | None, centre: bool) -> tuple[Tensor, bool]:
     """x as a double vector of length 1 (of zeros if it has no length worth the name), and whether it has."""
-    column = x.detach().flatten().double()
+    column = _finite(x.detach().flatten().double())
     w = torch.ones_like(column) if weight is None else weight.detach().flatten().double()
     w = w / w.sum()
     scale = float(column.abs().max())

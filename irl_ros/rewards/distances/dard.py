@@ -1,4 +1,6 @@
-"""DARD: dynamics-aware reward distance (Wulfe et al. 2022, "Dynamics-aware comparison of learned rewards").
+"""DARD: dynamics-aware reward distance.
+
+Wulfe et al. 2022, "Dynamics-aware comparison of learned reward functions".
 
 EPIC's formula with states that can be reached: after s and after s' an action is drawn and one step is taken.
 A learned reward is then asked only about states near those it knows.
