@@ -43,7 +43,7 @@ from irl_ros.settings import at_least
 
 @dataclass(frozen=True)
 class SACAIRLSettings(DiscriminatorSettings):
-    iterations: int = 120
+    iterations: int = 180
     """Most rounds."""
     episodes: int = 16
     """Episodes in a round."""
@@ -55,7 +55,7 @@ class SACAIRLSettings(DiscriminatorSettings):
     """Rounds before the game may end."""
     stop_at_match: bool = True
     """End when the policy's episodes of the last `keep_every` rounds score what the demonstrations score."""
-    settle: int = 40
+    settle: int = 100
     """Rounds after the game, with g and h as they are and policy steps that shrink to nothing."""
     discriminator_steps: int = 10
     gradient_penalty: float = 0.5
