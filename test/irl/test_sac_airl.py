@@ -165,7 +165,7 @@ def test_a_match_ends_the_game_when_a_sampler_is_whole(
     assert game.round == 7 + 4
 
 
-@pytest.mark.parametrize("keys", [{"episodes": 0}, {"explorers": 16}, {"gain": 0.0}, {"settle": 121}])
+@pytest.mark.parametrize("keys", [{"episodes": 0}, {"explorers": 16}, {"gain": 0.0}, {"settle": 181}])
 def test_impossible_settings_are_refused(keys: dict[str, object]) -> None:
     with pytest.raises(InputError, match=next(iter(keys))):
         build(SACAIRLSettings, keys, "--set")
