@@ -71,6 +71,8 @@ class CostSettings:
         for name in ("gain", "context", "trust"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: must be above 0, found {getattr(self, name)}")
+        if self.least_effective > 1:
+            raise ValueError(f"least_effective: a share is at most 1, found {self.least_effective}")
 
 
 class GuidedCost:

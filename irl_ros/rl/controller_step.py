@@ -53,6 +53,8 @@ class ControllerSettings:
         for name in ("epsilon", "strength", "floor", "release_spread", "release_floor"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: must be above 0, found {getattr(self, name)}")
+        if self.release_floor > 1:
+            raise ValueError(f"release_floor: a share is at most 1, found {self.release_floor}")
 
 
 @dataclass(frozen=True)

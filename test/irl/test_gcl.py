@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,16 @@ def test_a_network_may_take_the_policy_step(point_game: Callable[..., GCL], poin
     assert point_task.miss(game.student) < 0.2
 
 
+def test_a_network_begins_no_noisier_than_p0(throw_game: Callable[..., GCL]) -> None:
+    """With more, holding a ball would cost tens of nats a step, and the first policy steps would drop it."""
+    game = throw_game(policy_step="neural")
+    least = math.exp(game.student.settings.log_std_bounds[0])  # type: ignore[attr-defined]
+    most = game.view.passive.covariance.diagonal().sqrt().clamp_min(least)
+    assert bool((game.student.log_std.exp() > 2 * most).all())  # type: ignore[attr-defined]
+    game.iterate()
+    assert bool((game.student.log_std.exp() < 1.1 * most).all())  # type: ignore[attr-defined]
+
+
 def test_on_the_throw_people_fare_better_than_the_careless(throw_game: Callable[..., GCL]) -> None:
     game = throw_game(trajectories=24, cost=CostSettings(head_start=60))
     game.iterate()
@@ -186,7 +197,15 @@ def test_a_reward_of_actions_is_refused(throw_game: Callable[..., GCL], world: W
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("policy_step", "neurla"), ("ease", 0), ("trajectories", 1), ("cost", {"gain": 0})]
+    ("key", "value"),
+    [
+        ("policy_step", "neurla"),
+        ("ease", 0),
+        ("trajectories", 1),
+        ("cost", {"gain": 0}),
+        ("cost", {"least_effective": 1.5}),
+        ("search", {"controller": {"release_floor": 2}}),
+    ],
 )
 def test_impossible_settings_are_refused(key: str, value: object) -> None:
     with pytest.raises(InputError, match=key):
