@@ -127,7 +127,7 @@ class NormalInverseWishart:
         """For each time the Gaussian of all samples [N, T, d] within `window` steps of it, [T, d].
 
         What x and u have to do with each other changes little from a step to the next, so neighbours in time
-        stand in for samples there are too few of (Levine & Abbeel 2014, §4.2, who pool by a mixture model).
+        stand in for samples there are too few of (Levine & Abbeel 2014, who pool by a mixture model).
         """
         weight = torch.ones_like(samples[..., 0]) if weights is None else weights
         near = neighbours(samples.shape[1], window).to(samples)
@@ -141,7 +141,7 @@ class NormalInverseWishart:
     def posterior(self, samples: Tensor, weights: Tensor | None = None) -> Gaussian:
         """The most probable Gaussian given samples [N, ..., d] that count for `weights` [N, ...] each.
 
-        Levine & Abbeel 2014, §4.2: Σ = (Φ + N Σ̂ + N m / (N + m) (μ̂ − μ₀)(μ̂ − μ₀)ᵀ) / (N + n₀).
+        Levine & Abbeel 2014, of dynamics: Σ = (Φ + N Σ̂ + N m / (N + m) (μ̂ − μ₀)(μ̂ − μ₀)ᵀ) / (N + n₀).
         """
         weight = torch.ones_like(samples[..., 0]) if weights is None else weights
         count = weight.sum(0)[..., None]

@@ -1,6 +1,6 @@
 """Maximum-entropy LQR on time-varying linear-Gaussian systems, with a step bounded in KL divergence.
 
-The trajectory optimiser of Levine & Abbeel 2014 (§4) in its maximum-entropy form (Finn, Levine & Abbeel 2016,
+The trajectory optimiser of Levine & Abbeel 2014 in its maximum-entropy form (Finn, Levine & Abbeel 2016,
 §4.2): min_q E_q[c(τ)] − H(q) subject to KL(q ‖ q_old) ≤ ε, q being time-varying linear-Gaussian.
 
 One thing is added: an episode may be over for the controller at an open-loop chance in every step (a ball is
