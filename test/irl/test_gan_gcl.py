@@ -162,6 +162,16 @@ def test_the_best_discriminator_is_one_half_where_policy_and_reward_agree(
     assert float(logit.detach().mean()) < -0.2
 
 
+def test_log_z_begins_where_d_cannot_tell(line_task: LineTask) -> None:
+    """R − log q of the reward's own soft-optimal policy is log Z in every episode."""
+    task, optimal = line_task(3), SoftOptimal(3)
+    made = task.rollout(optimal, 50).trajectories
+    game = game_of(task, made, optimal, Quadratic(), temper=0.0, fusion=False, match_noise=False)
+    game.log_z_a_step.data.fill_(7.0)
+    game.start_log_z([Sampler(optimal, made)])
+    assert float(game.log_z.detach()) == pytest.approx(optimal.log_z, abs=1e-3)
+
+
 @pytest.mark.parametrize("fusion", [False, True])
 def test_the_learned_log_z_is_guided_cost_learnings_estimate_and_the_truth(
     line_task: LineTask, fusion: bool

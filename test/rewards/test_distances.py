@@ -246,6 +246,22 @@ def test_starc_is_0_exactly_if_policies_are_ordered_alike() -> None:
         starc(reward, other, dynamics, 1.0)
 
 
+def test_starc_counts_states_by_their_coverage() -> None:
+    """Rewards that differ in what is hardly ever done are hardly apart."""
+    dynamics, one = random_dynamics(3), random_reward(3)
+    advantage = starc_canonical(one, dynamics, GAMMA)
+    other = one + 5.0 * torch.nn.functional.one_hot(torch.tensor(0), S)[:, None, None]  # in state 0 alone
+    seldom = torch.ones(S, A).double()
+    seldom[0] = 1e-6
+    weights = seldom / seldom.sum()
+    pair = advantage, starc_canonical(other, dynamics, GAMMA)
+    unit = [x / (weights * x.square()).sum().sqrt() for x in pair]
+    expected = 0.5 * float((weights * (unit[0] - unit[1]).square()).sum().sqrt())
+    found = starc(one, other, dynamics, GAMMA, coverage=seldom)
+    assert found == pytest.approx(expected, abs=1e-9)
+    assert abs(found - starc(one, other, dynamics, GAMMA)) > 1e-3
+
+
 # --- from samples ---
 
 
