@@ -46,7 +46,8 @@ class GymWorld:
     length alone would tell an expert from a learner, and any positive reward would pay for staying alive.
 
     Actions are [N, A] in ±1 for continuous ones, scaled to the bounds of the environment and clipped (as they
-    are where it has no bounds), and one-hot for discrete ones.
+    are where it has no bounds, though critics and rewards of actions see them clipped there too), and one-hot
+    for discrete ones.
 
     Args:
         env: id of a registered environment, "module:Name-v0" to import its module first.
