@@ -19,7 +19,8 @@ fusion has samplers that do what neither people nor the controller would (want n
 any time; never let go, the last with a search of its own). exp(−c) has several modes, an optimiser of g will
 visit them all, and Z must have seen them.
 
-`policy_step: neural` keeps all this and has PPO on a network take the policy step.
+`policy_step: neural` keeps all this and has PPO on a network take the policy step. It begins with no more
+noise than p₀ has.
 """
 
 from __future__ import annotations
